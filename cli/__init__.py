@@ -1,0 +1,1 @@
+"""The command line of hybridleuk; installed as ``hybridleuk_cli``."""

@@ -1,0 +1,39 @@
+"""Frozen CNN embeddings and cell morphology for leukaemia in blood smears, compared honestly."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hybridleuk.data.manifest import Manifest as Manifest
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Manifest": "hybridleuk.data.manifest",
+    "read_image": "hybridleuk.data.images",
+    "find_cells": "hybridleuk.segmentation.cells",
+    "MorphologyFeatures": "hybridleuk.morphology.extractor",
+    "DeepEmbeddings": "hybridleuk.embeddings.extractor",
+    "HybridFeatures": "hybridleuk.hybrid",
+    "HybridClassifier": "hybridleuk.models.hybrid",
+    "FineTunedCNN": "hybridleuk.models.finetuned",
+    "compare": "hybridleuk.candidates",
+    "save_model": "hybridleuk.persistence",
+    "load_model": "hybridleuk.persistence",
+    "HybridLeukError": "hybridleuk.exceptions",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Names are imported when used, so that importing the package stays silent and fast.
+    if name not in _HOME:
+        raise AttributeError(f"module 'hybridleuk' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

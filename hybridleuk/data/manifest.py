@@ -1,0 +1,535 @@
+"""One row per image: who it is, where it lies, what it shows, and whom it came from."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hybridleuk import progress
+from hybridleuk.data.cache import cache_key, open_cache
+from hybridleuk.data.images import inspect_bytes, read_image, remember_sha256
+from hybridleuk.exceptions import ImageError, ManifestError
+
+__all__ = ["COLUMNS", "GroupKind", "Manifest"]
+
+COLUMNS = ("image_id", "path", "label", "group", "split", "sha256")
+GroupKind = Literal["patient", "pseudo", "none"]
+_CLUTTER = {"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "__macosx"}
+_DECODED_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images of a study, validated.
+
+    Make one with :meth:`from_folder`, :meth:`from_file`, :meth:`from_paths` or, whatever the user
+    typed, :meth:`from_source`.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        Columns ``image_id`` (unique, fit for a file name), ``path``, ``label``, ``group``,
+        ``split`` (each text, or missing), ``sha256``.
+    skipped : DataFrame
+        Columns ``path``, ``reason``: files that were found and cannot be used.
+    ignored : int
+        Hidden files and clutter of file managers, not counted as found.
+    root : Path
+        What relative paths are relative to.
+    group_kind : {"patient", "pseudo", "none"}
+        What a group stands for; a guessed group is never called a patient.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from hybridleuk import Manifest
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for label in ("blast", "lymphocyte"):
+    ...         (Path(folder) / label).mkdir()
+    ...         Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(f"{folder}/{label}/1.png")
+    ...     manifest = Manifest.from_folder(folder)
+    >>> manifest.image_ids.tolist(), manifest.labels.tolist(), manifest.groups
+    (['blast__1', 'lymphocyte__1'], ['blast', 'lymphocyte'], None)
+    """
+
+    frame: pd.DataFrame
+    skipped: pd.DataFrame = field(default_factory=lambda: _skipped([]))
+    ignored: int = 0
+    root: Path = field(default_factory=Path)
+    group_kind: GroupKind = "none"
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def paths(self) -> npt.NDArray[np.object_]:
+        """Absolute paths, as text."""
+        return self.frame["path"].to_numpy(dtype=object)
+
+    @property
+    def image_ids(self) -> npt.NDArray[np.object_]:
+        """Unique names, each fit to be a file name."""
+        return self.frame["image_id"].to_numpy(dtype=object)
+
+    @property
+    def labels(self) -> npt.NDArray[np.object_] | None:
+        """Class of each image, or ``None`` when the images carry no labels."""
+        return self._column("label")
+
+    @property
+    def groups(self) -> npt.NDArray[np.object_] | None:
+        """Group of each image, or ``None`` when no groups are known."""
+        return self._column("group")
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, sorted."""
+        return sorted(self.frame["label"].dropna().unique())
+
+    @property
+    def n_found(self) -> int:
+        """Number of files found: rows and skipped ones, nothing else."""
+        return len(self.frame) + len(self.skipped)
+
+    def _column(self, name: str) -> npt.NDArray[np.object_] | None:
+        column = self.frame[name]
+        return None if column.isna().all() else column.to_numpy(dtype=object)
+
+    @classmethod
+    def from_source(
+        cls,
+        source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        group_column: str | None = None,
+        group_regex: str | None = None,
+    ) -> Manifest:
+        """Read a folder, a CSV or Parquet manifest, a glob, one image, or a list of images.
+
+        Raises
+        ------
+        ManifestError
+            Nothing is there, or what is there cannot be used; the message says which.
+        """
+        if not isinstance(source, (str, os.PathLike)):
+            return cls.from_paths(source, group_regex=group_regex)
+        path = Path(source)
+        if path.is_dir():
+            _refuse_group_column(group_column)
+            return cls.from_folder(path, group_regex=group_regex)
+        if path.suffix.lower() in (".csv", ".parquet"):
+            return cls.from_file(path, group_column=group_column, group_regex=group_regex)
+        _refuse_group_column(group_column)
+        if path.is_file():
+            return cls.from_paths([path], group_regex=group_regex)
+        matched = sorted(glob.glob(os.fspath(source), recursive=True))
+        if not matched:
+            raise ManifestError(
+                f"{source}: no such file or folder, and no pattern that matches one; expected a "
+                "folder with one sub-folder per class, a .csv or .parquet manifest, or images."
+            )
+        return cls.from_paths(
+            [name for name in matched if os.path.isfile(name)], group_regex=group_regex
+        )
+
+    @classmethod
+    def from_folder(
+        cls, folder: str | os.PathLike[str], *, group_regex: str | None = None
+    ) -> Manifest:
+        """Read a folder with one sub-folder per class, or a flat folder without labels.
+
+        Files in deeper folders belong to the class of the top one. Files directly in `folder`
+        beside class folders are skipped with that reason. Hidden files and file managers' clutter
+        are ignored and counted.
+
+        Parameters
+        ----------
+        folder : path
+        group_regex : str, optional
+            Applied to each path relative to `folder`; its group named ``group``, or its first
+            group, is the image's group.
+        """
+        root = Path(folder)
+        if not root.is_dir():
+            raise ManifestError(f"{root}: no such folder.")
+        files, ignored = _walk(root)
+        if not files:
+            raise ManifestError(
+                f"{root}: no files in it{_ignoring(ignored)}; expected images, or one sub-folder "
+                "of images per class."
+            )
+        relative = [file.relative_to(root) for file in files]
+        labelled = any(len(file.parts) > 1 for file in relative)
+        labels = [file.parts[0] if len(file.parts) > 1 else None for file in relative]
+        rows = pd.DataFrame({"path": [str(file) for file in files], "label": labels})
+        stray = rows["label"].isna() & labelled
+        skipped = [
+            (path, "lies beside the class folders, so it has no class")
+            for path in rows.loc[stray, "path"]
+        ]
+        manifest = _assembled(cls, rows[~stray], root, skipped=skipped, ignored=ignored)
+        return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
+
+    @classmethod
+    def from_paths(
+        cls,
+        paths: Iterable[str | os.PathLike[str]],
+        labels: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        *,
+        group_regex: str | None = None,
+    ) -> Manifest:
+        """List images one by one, with labels and groups where they are known."""
+        listed = [os.path.abspath(path) for path in paths]
+        if not listed:
+            raise ManifestError("An empty list of images; expected at least one path.")
+        visible = [not _is_clutter(Path(path)) for path in listed]
+        columns: dict[str, Any] = {"path": listed}
+        for name, values in (("label", labels), ("group", groups)):
+            if values is not None:
+                columns[name] = list(values)
+        if len({len(column) for column in columns.values()}) > 1:
+            raise ManifestError("Paths, labels and groups differ in length; one each per image.")
+        rows = pd.DataFrame(columns)[visible]
+        _check_paths(rows["path"], "the list")
+        root = Path(os.path.commonpath([os.path.dirname(path) for path in listed]))
+        kind: GroupKind = "none" if groups is None else "patient"
+        manifest = _assembled(cls, rows, root, ignored=visible.count(False), group_kind=kind)
+        return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        group_column: str | None = None,
+        group_regex: str | None = None,
+    ) -> Manifest:
+        """Read a CSV or Parquet manifest with a column ``path``, relative to the manifest.
+
+        The columns ``label``, ``group``, ``split`` and ``image_id`` are used where present.
+
+        Raises
+        ------
+        ManifestError
+            A column is missing, a path is listed twice or does not exist, or only some images
+            have a label or a group.
+        """
+        source = Path(path)
+        rows = _read_table(source)
+        if "path" not in rows:
+            raise ManifestError(
+                f"{source}: no column 'path'; found {', '.join(map(str, rows.columns))}."
+            )
+        if group_column is not None:
+            if group_column not in rows:
+                raise ManifestError(
+                    f"{source}: no column {group_column!r} for the groups; "
+                    f"found {', '.join(map(str, rows.columns))}."
+                )
+            rows["group"] = rows[group_column]
+        if rows.empty:
+            raise ManifestError(f"{source}: no rows; expected one per image.")
+        if rows["path"].isna().any():
+            raise ManifestError(f"{source}: {rows['path'].isna().sum()} rows have no path.")
+        rows["path"] = [os.path.abspath(source.parent / name) for name in rows["path"]]
+        _check_paths(rows["path"], str(source))
+        for name in ("label", "group"):
+            _check_complete(rows, name, source)
+        kind: GroupKind = "patient" if "group" in rows and rows["group"].notna().all() else "none"
+        manifest = _assembled(cls, rows, source.parent, group_kind=kind)
+        return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
+
+    def with_groups(
+        self,
+        groups: Sequence[str] | None = None,
+        *,
+        regex: str | None = None,
+        kind: GroupKind = "patient",
+    ) -> Manifest:
+        """Return the same images with groups, given one by one or read from each path.
+
+        Raises
+        ------
+        ManifestError
+            The expression has no group, or does not match every path.
+        """
+        if regex is not None:
+            groups = _match_groups(self._relative_paths(), regex)
+        if groups is None or len(groups) != len(self):
+            raise ManifestError(f"Expected {len(self)} groups, one per image.")
+        return replace(self, frame=self.frame.assign(group=list(groups)), group_kind=kind)
+
+    def subset(self, index: Any) -> Manifest:
+        """Return the rows that a boolean or integer `index` picks; skipped files stay listed."""
+        picked = self.frame.iloc[np.flatnonzero(index) if _is_mask(index) else index]
+        return replace(self, frame=picked.reset_index(drop=True))
+
+    def sample(self, per_class: int, *, random_state: int = 0) -> Manifest:
+        """Draw at most `per_class` images of each class."""
+        shuffled = self.frame.sample(frac=1.0, random_state=random_state)
+        kept = shuffled.groupby("label", dropna=False).head(per_class).sort_index()
+        return replace(self, frame=kept.reset_index(drop=True))
+
+    def checked(
+        self, *, cache: str | os.PathLike[str] | None = "default", n_jobs: int | None = None
+    ) -> Manifest:
+        """Decode every image once and move those that fail to :attr:`skipped`.
+
+        What was decoded before is remembered in the cache by content and not decoded again.
+
+        Parameters
+        ----------
+        cache : path, "default" or None
+        n_jobs : int, optional
+            Threads; by default one per processor core.
+        """
+        keys = [
+            cache_key("decoded", sha256, {"version": _DECODED_VERSION})
+            for sha256 in self.frame["sha256"]
+        ]
+        store = open_cache(cache)
+        try:
+            known = store.get_many(keys) if store else {}
+            todo = [i for i, key in enumerate(keys) if key not in known]
+            reasons = _decode_all([self.frame["path"].iloc[i] for i in todo], n_jobs)
+            if store and todo:
+                sound = [keys[i] for i, reason in zip(todo, reasons, strict=True) if reason is None]
+                store.put_many({key: np.array(True) for key in sound})
+        finally:
+            if store:
+                store.close()
+        failed = {i: reason for i, reason in zip(todo, reasons, strict=True) if reason is not None}
+        return self._without(failed)
+
+    def _without(self, failed: dict[int, str]) -> Manifest:
+        if not failed:
+            return self
+        rows = [(self.frame["path"].iloc[i], reason) for i, reason in failed.items()]
+        kept = self.frame.drop(index=self.frame.index[list(failed)]).reset_index(drop=True)
+        skipped = pd.concat([self.skipped, _skipped(rows)], ignore_index=True)
+        if kept.empty:
+            raise ManifestError(
+                f"None of the {len(skipped)} files found in {self.root} is a usable image; "
+                f"the first: {rows[0][1]}"
+            )
+        return replace(self, frame=kept, skipped=skipped)
+
+    def _relative_paths(self) -> list[str]:
+        return [Path(os.path.relpath(path, self.root)).as_posix() for path in self.paths]
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write a CSV manifest whose paths are relative to it."""
+        target = Path(path)
+        folder = target.resolve().parent
+        relative = [Path(os.path.relpath(name, folder)).as_posix() for name in self.paths]
+        self.frame.assign(path=relative).to_csv(target, index=False)
+
+
+def _assembled(
+    cls: type[Manifest],
+    rows: pd.DataFrame,
+    root: Path,
+    *,
+    skipped: Sequence[tuple[str, str]] = (),
+    ignored: int = 0,
+    group_kind: GroupKind = "none",
+) -> Manifest:
+    frame = rows.reset_index(drop=True).copy()
+    frame["path"] = [os.path.abspath(path) for path in frame["path"]]
+    digests, reasons = _inspect_all(list(frame["path"]))
+    frame["sha256"] = digests
+    if "image_id" in frame and frame["image_id"].notna().all():
+        _check_image_ids(frame["image_id"])
+    else:
+        frame["image_id"] = _image_ids(frame["path"], root)
+    for name in ("label", "group", "split"):
+        values = frame[name] if name in frame else pd.Series([None] * len(frame), dtype=object)
+        frame[name] = [None if pd.isna(value) else str(value) for value in values]
+    ordered = frame[list(COLUMNS)].astype(object)
+    manifest = cls(ordered, _skipped(skipped), ignored, Path(root), group_kind)
+    return manifest._without({i: r for i, r in enumerate(reasons) if r is not None})
+
+
+def _walk(root: Path) -> tuple[list[Path], int]:
+    """List the files below `root`, links followed but no folder entered twice."""
+    files: list[Path] = []
+    ignored = 0
+    seen = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not _is_clutter(Path(name)))
+        visible = [name for name in sorted(names) if not _is_clutter(Path(name))]
+        ignored += len(names) - len(visible)
+        files += [Path(folder, name) for name in visible]
+    return sorted(files), ignored
+
+
+def _is_clutter(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _CLUTTER
+
+
+def _ignoring(count: int) -> str:
+    return f" but {count} hidden ones" if count else ""
+
+
+def _inspect_all(paths: list[str]) -> tuple[list[str], list[str | None]]:
+    with ThreadPoolExecutor() as pool, progress.task("Reading files", len(paths)) as reading:
+        results = []
+        for result in pool.map(_inspect, paths):
+            results.append(result)
+            reading.advance()
+    return [digest for digest, _ in results], [reason for _, reason in results]
+
+
+def _inspect(path: str) -> tuple[str, str | None]:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        return "", f"{path}: cannot be read ({error.strerror}); check its permissions."
+    digest = hashlib.sha256(content).hexdigest()
+    remember_sha256(path, digest)
+    try:
+        inspect_bytes(content, name=path)
+    except ImageError as error:
+        return digest, str(error)
+    return digest, None
+
+
+def _decode_all(paths: list[str], n_jobs: int | None) -> list[str | None]:
+    if not paths:
+        return []
+    reasons = []
+    with ThreadPoolExecutor(n_jobs) as pool, progress.task("Checking images", len(paths)) as task:
+        for reason in pool.map(_decode, paths):
+            reasons.append(reason)
+            task.advance()
+    return reasons
+
+
+def _decode(path: str) -> str | None:
+    try:
+        read_image(path)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+def _image_ids(paths: Iterable[str], root: Path) -> list[str]:
+    relative = [Path(os.path.relpath(path, root)) for path in paths]
+    plain = [_safe("__".join((*path.parent.parts, path.stem))) for path in relative]
+    # Case is folded because two names that differ by case are one file on macOS and Windows.
+    counts = pd.Series([name.casefold() for name in plain], dtype=object).value_counts()
+    return [
+        name
+        if counts[name.casefold()] == 1
+        else f"{name}-{hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]}"
+        for name, path in zip(plain, relative, strict=True)
+    ]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.+-]", "_", name.replace("..", "_"))
+
+
+def _check_image_ids(image_ids: pd.Series) -> None:
+    names = image_ids.astype(str)
+    repeated = names[names.str.casefold().duplicated()]
+    if len(repeated):
+        raise ManifestError(f"image_id {repeated.iloc[0]!r} is given twice; each must be unique.")
+    unsafe = names[[name != _safe(name) for name in names]]
+    if len(unsafe):
+        raise ManifestError(
+            f"image_id {unsafe.iloc[0]!r} cannot be a file name; use letters, digits and . _ + -"
+        )
+
+
+def _read_table(source: Path) -> pd.DataFrame:
+    if not source.is_file():
+        raise ManifestError(f"{source}: no such manifest.")
+    try:
+        if source.suffix.lower() == ".parquet":
+            table = pd.read_parquet(source)
+        else:
+            table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ManifestError(f"{source}: cannot be read as a table ({first}).") from error
+    return table.replace("", None)
+
+
+def _check_paths(paths: pd.Series, source: str) -> None:
+    repeated = paths[paths.duplicated()]
+    if len(repeated):
+        raise ManifestError(
+            f"{source}: {len(repeated)} image(s) listed twice, first {repeated.iloc[0]}; "
+            "list each image once."
+        )
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise ManifestError(
+            f"{source}: {len(missing)} of {len(paths)} files do not exist, first {missing[0]}; "
+            "paths are relative to the manifest."
+        )
+
+
+def _check_complete(rows: pd.DataFrame, name: str, source: Path) -> None:
+    if name in rows and 0 < rows[name].isna().sum() < len(rows):
+        row = int(np.flatnonzero(rows[name].isna())[0]) + 1
+        raise ManifestError(
+            f"{source}: {rows[name].isna().sum()} images have no {name}, first in row {row}; "
+            f"give every image one, or none."
+        )
+
+
+def _refuse_group_column(group_column: str | None) -> None:
+    if group_column is not None:
+        raise ManifestError(
+            f"A group column ({group_column!r}) needs a CSV or Parquet manifest; for a folder use "
+            "a group regex on the file names."
+        )
+
+
+def _match_groups(paths: list[str], regex: str) -> list[str]:
+    try:
+        pattern = re.compile(regex)
+    except re.error as error:
+        raise ManifestError(f"The group regex {regex!r} is malformed: {error}.") from error
+    if not pattern.groups:
+        raise ManifestError(
+            f"The group regex {regex!r} has no parentheses around the part that names the group."
+        )
+    wanted: str | int = "group" if "group" in pattern.groupindex else 1
+    matches = [pattern.search(path) for path in paths]
+    unmatched = [p for p, m in zip(paths, matches, strict=True) if m is None or m[wanted] is None]
+    if unmatched:
+        raise ManifestError(
+            f"The group regex {regex!r} does not match {len(unmatched)} of {len(paths)} files, "
+            f"first {unmatched[0]}; it must name a group for each."
+        )
+    return [match[wanted] for match in matches if match]
+
+
+def _skipped(rows: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=["path", "reason"], dtype=object)
+
+
+def _is_mask(index: Any) -> bool:
+    return getattr(index, "dtype", None) == np.dtype(bool)

@@ -1,0 +1,156 @@
+"""Splits that keep classes in proportion and never put one group on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from hybridleuk.exceptions import SplitError
+
+__all__ = ["Fold", "check_labels", "hold_out", "stratified_folds"]
+
+Fold = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+
+
+def check_labels(labels: Sequence[Any] | npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return labels as a one-dimensional array with at least two classes.
+
+    Raises
+    ------
+    SplitError
+        A label is missing, or all labels are the same.
+    """
+    checked = np.asarray(labels)
+    if checked.ndim != 1 or pd.isna(checked).any():
+        raise SplitError("Every image needs one label; some are missing.")
+    classes = np.unique(checked)
+    if len(classes) < 2:
+        named = f"only the class {classes[0]!s}" if len(classes) else "no labels"
+        raise SplitError(f"Found {named}; a classifier needs at least two classes.")
+    return checked
+
+
+def stratified_folds(
+    labels: Sequence[Any] | npt.NDArray[Any],
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
+    *,
+    n_splits: int = 5,
+    random_state: int | None = 0,
+) -> list[Fold]:
+    """Split into folds with classes in proportion; a group is in one fold only.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n,)
+    groups : array-like of shape (n,), optional
+        Patients, or what stands for them. Without groups, images are split one by one.
+    n_splits : int, default 5
+    random_state : int, default 0
+
+    Returns
+    -------
+    list of (train, test)
+        Indices. Every class is in every training part; with groups, no group is on both sides.
+
+    Raises
+    ------
+    SplitError
+        A class has fewer images, or fewer groups, than there are folds.
+
+    Examples
+    --------
+    >>> from hybridleuk.data.splits import stratified_folds
+    >>> labels = ["ALL", "ALL", "normal", "normal"]
+    >>> [test.tolist() for _, test in stratified_folds(labels, list("abcd"), n_splits=2)]
+    [[1, 2], [0, 3]]
+    """
+    checked = check_labels(labels)
+    _check_enough(checked, groups, n_splits)
+    if groups is None:
+        splitter = StratifiedKFold(n_splits, shuffle=True, random_state=random_state)
+        return list(splitter.split(checked, checked))
+    members = np.asarray(groups)
+    grouped = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
+    folds = list(grouped.split(checked, checked, members))
+    _assert_disjoint(folds, members)
+    _check_classes(folds, checked, n_splits)
+    return folds
+
+
+def hold_out(
+    labels: Sequence[Any] | npt.NDArray[Any],
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
+    *,
+    fraction: float = 0.2,
+    random_state: int | None = 0,
+) -> Fold:
+    """Hold out about `fraction` of the images, with classes in proportion and groups kept whole.
+
+    Returns
+    -------
+    (train, held_out) : tuple of index arrays
+
+    Raises
+    ------
+    SplitError
+        A class has a single image, or stands in a single group.
+    """
+    if not 0 < fraction <= 0.5:
+        raise SplitError(f"fraction is {fraction}; expected more than 0 and at most 0.5.")
+    checked = check_labels(labels)
+    available = _smallest_class(checked, groups)[1]
+    n_splits = max(2, min(round(1 / fraction), available))
+    return stratified_folds(checked, groups, n_splits=n_splits, random_state=random_state)[0]
+
+
+def _smallest_class(
+    labels: npt.NDArray[Any], groups: Sequence[Any] | npt.NDArray[Any] | None
+) -> tuple[Any, int]:
+    units = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if len(units) != len(labels) or pd.isna(units).any():
+        raise SplitError("Every image needs a group once one has it; some are missing.")
+    counts = pd.Series(units).groupby(labels).nunique()
+    return counts.idxmin(), int(counts.min())
+
+
+def _check_enough(
+    labels: npt.NDArray[Any], groups: Sequence[Any] | npt.NDArray[Any] | None, n_splits: int
+) -> None:
+    if n_splits < 2:
+        raise SplitError(f"{n_splits} folds; at least 2 are needed.")
+    name, smallest = _smallest_class(labels, groups)
+    if smallest >= n_splits:
+        return
+    unit = "image" if groups is None else "group"
+    found = f"Class {name!s} has {smallest} {unit}{'' if smallest == 1 else 's'}"
+    if smallest < 2:
+        raise SplitError(
+            f"{found}, so no {unit} of it is left to test on; add {unit}s of this class "
+            "or leave the class out."
+        )
+    raise SplitError(
+        f"{found}, fewer than {n_splits} folds; use at most {smallest} folds or add {unit}s."
+    )
+
+
+def _assert_disjoint(folds: list[Fold], groups: npt.NDArray[Any]) -> None:
+    for train, test in folds:
+        shared = np.intersect1d(groups[train], groups[test])
+        if len(shared):
+            raise AssertionError(f"groups on both sides of a split: {shared[:3]}")
+
+
+def _check_classes(folds: list[Fold], labels: npt.NDArray[Any], n_splits: int) -> None:
+    for train, test in folds:
+        for part, name in ((train, "trained"), (test, "tested")):
+            missing = np.setdiff1d(labels, labels[part])
+            if len(missing):
+                raise SplitError(
+                    f"With these groups, one of {n_splits} folds has no image of class "
+                    f"{missing[0]!s} to be {name} on; use fewer folds or another seed."
+                )

@@ -1,0 +1,1 @@
+"""Frozen convolutional networks as feature extractors."""

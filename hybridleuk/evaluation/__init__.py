@@ -1,0 +1,1 @@
+"""Group-aware evaluation and comparison of any classifier on images."""

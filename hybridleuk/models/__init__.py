@@ -1,0 +1,1 @@
+"""Classifiers: on feature tables, and end to end on images."""

@@ -1,0 +1,1 @@
+"""Leukocytes in an image: masks of nucleus and cytoplasm, with quality flags."""
