@@ -1,0 +1,322 @@
+"""Classifiers on feature tables: an SVM with calibrated probabilities, and XGBoost.
+
+Both are scikit-learn estimators whose ``fit`` also takes ``groups``: wherever training data is
+divided once more (calibration, tuning), a group stays on one side.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hybridleuk.data.splits import Fold, stratified_folds
+from hybridleuk.exceptions import SplitError
+
+__all__ = ["SVMClassifier", "XGBoostClassifier", "inner_folds"]
+
+Array = npt.NDArray[Any]
+
+
+class _TabularClassifier(ClassifierMixin, BaseEstimator):
+    """What both classifiers share: validation, inner folds, the most probable class."""
+
+    def _validated(self, X: Any, y: Any) -> tuple[Array, Array]:
+        checked, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        self.classes_ = np.unique(labels)
+        if len(self.classes_) < 2:
+            raise SplitError(
+                f"Found one class only, {self.classes_[0]!s}; a classifier needs at least two."
+            )
+        return checked, labels
+
+    def _validated_new(self, X: Any) -> Array:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=np.float64, reset=False)
+
+    def predict(self, X: Any) -> Array:
+        """Return the most probable class of each row."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
+
+
+class SVMClassifier(_TabularClassifier):
+    """Support vector machine whose probabilities are calibrated on inner, group-disjoint folds.
+
+    The machine is fitted on all rows. A logistic regression on out-of-fold decision values turns
+    its decisions into probabilities (Platt 1999, in its multinomial form), so that no row is scored
+    by a machine that has seen it or its group.
+
+    Parameters
+    ----------
+    C : float, default 10.0
+        Cost of a violated margin.
+    gamma : "scale", "auto" or float, default "scale"
+        Width of the radial kernel.
+    kernel : str, default "rbf"
+    class_weight : "balanced", dict or None, default "balanced"
+        Of the machine and of the calibration, so that probabilities refer to equally frequent
+        classes when balanced.
+    calibration_folds : int, default 3
+        Inner folds; fewer are used where a class has fewer images or groups.
+    tune : bool, default False
+        Choose `C` from 1, 10, 100 and `gamma` from a quarter, one and four times "scale" by
+        balanced accuracy on the inner folds.
+    random_state : int, default 0
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    machine_ : sklearn.svm.SVC
+    calibrator_ : sklearn.linear_model.LogisticRegression
+    inner_probabilities_ : ndarray of shape (n, n_classes)
+        Calibrated, from inner folds that left the row out.
+    calibration_ : {"inner folds", "training scores"}
+        The latter, with a warning, where a class has a single image or group.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from hybridleuk.models.classifiers import SVMClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> SVMClassifier().fit(X, y).predict_proba(X[:1]).round(1)
+    array([[1., 0., 0.]])
+    """
+
+    def __init__(
+        self,
+        C: float = 10.0,
+        gamma: float | str = "scale",
+        *,
+        kernel: str = "rbf",
+        class_weight: Any = "balanced",
+        calibration_folds: int = 3,
+        tune: bool = False,
+        random_state: int | None = 0,
+    ) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.kernel = kernel
+        self.class_weight = class_weight
+        self.calibration_folds = calibration_folds
+        self.tune = tune
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Fit machine and calibration.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        groups : array-like of shape (n,), optional
+            Patients; the inner folds keep each on one side.
+
+        Raises
+        ------
+        SplitError
+            There is only one class.
+        """
+        X, y = self._validated(X, y)
+        folds = inner_folds(y, groups, self.calibration_folds, self.random_state)
+        machine = SVC(
+            C=self.C,
+            gamma=self.gamma,
+            kernel=self.kernel,
+            class_weight=self.class_weight,
+            random_state=self.random_state,
+        )
+        if self.tune and folds:
+            machine = _tuned(machine, _svm_grid(X), X, y, folds)
+        scores = _held_out_scores(machine, X, y, folds) if folds else None
+        self.machine_ = machine.fit(X, y)
+        self.calibration_ = "training scores" if scores is None else "inner folds"
+        if scores is None:
+            _warn_not_calibrated()
+            scores = _as_columns(self.machine_.decision_function(X))
+        self.calibrator_ = LogisticRegression(class_weight=self.class_weight, max_iter=1000)
+        self.calibrator_.fit(scores, y)
+        self.inner_probabilities_ = self.calibrator_.predict_proba(scores)
+        return self
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return calibrated probabilities of shape (n, n_classes)."""
+        X = self._validated_new(X)
+        return self.calibrator_.predict_proba(_as_columns(self.machine_.decision_function(X)))
+
+
+class XGBoostClassifier(_TabularClassifier):
+    """Gradient-boosted trees with balanced classes, on any labels.
+
+    Parameters
+    ----------
+    n_estimators : int, default 200
+        Boosting rounds; fixed, so that nothing is stopped on data that is reported.
+    max_depth : int, default 4
+    learning_rate : float, default 0.1
+    subsample, colsample_bytree : float, default 0.8 and 0.3
+        Shares of rows and of columns that each tree sees.
+    class_weight : "balanced", dict or None, default "balanced"
+    tune : bool, default False
+        Choose `max_depth` from 3 and 6 and `learning_rate` from 0.05 and 0.2 by balanced accuracy
+        on three inner, group-disjoint folds.
+    n_jobs : int or None, default None
+        Threads; ``None`` leaves it to XGBoost, which takes every core.
+    random_state : int, default 0
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    booster_ : xgboost.Booster
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from hybridleuk.models.classifiers import XGBoostClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> XGBoostClassifier(n_estimators=20).fit(X, y).predict(X[:3])
+    array([0, 0, 0])
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 200,
+        max_depth: int = 4,
+        learning_rate: float = 0.1,
+        *,
+        subsample: float = 0.8,
+        colsample_bytree: float = 0.3,
+        class_weight: Any = "balanced",
+        tune: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | None = 0,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.learning_rate = learning_rate
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.class_weight = class_weight
+        self.tune = tune
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Fit the trees.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+        groups : array-like of shape (n,), optional
+            Used when tuning: the inner folds keep each group on one side.
+        """
+        X, y = self._validated(X, y)
+        codes = np.searchsorted(self.classes_, y)
+        weights = compute_sample_weight(self.class_weight, y)
+        chosen = self._searched(X, y, groups) if self.tune else {}
+        self.booster_ = self._boosted(X, codes, weights, chosen)
+        return self
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return probabilities of shape (n, n_classes)."""
+        import xgboost
+
+        X = self._validated_new(X)
+        scores = self.booster_.predict(xgboost.DMatrix(X.astype(np.float32)))
+        if scores.ndim == 1:
+            return np.column_stack([1 - scores, scores]).astype(np.float64)
+        probabilities = scores.astype(np.float64)
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def _boosted(self, X: Array, codes: Array, weights: Array, chosen: dict[str, Any]) -> Any:
+        import xgboost
+
+        many = len(self.classes_) > 2
+        parameters = {
+            "objective": "multi:softprob" if many else "binary:logistic",
+            "tree_method": "hist",
+            "max_depth": self.max_depth,
+            "learning_rate": self.learning_rate,
+            "subsample": self.subsample,
+            "colsample_bytree": self.colsample_bytree,
+            "seed": self.random_state or 0,
+            **({"num_class": len(self.classes_)} if many else {}),
+            **({"nthread": self.n_jobs} if self.n_jobs else {}),
+            **chosen,
+        }
+        data = xgboost.DMatrix(X.astype(np.float32), codes, weight=weights)
+        return xgboost.train(parameters, data, self.n_estimators)
+
+    def _searched(self, X: Array, y: Array, groups: Any) -> dict[str, Any]:
+        folds = inner_folds(y, groups, 3, self.random_state)
+        if not folds:
+            return {}
+        grid = {"max_depth": [3, 6], "learning_rate": [0.05, 0.2]}
+        search = GridSearchCV(
+            clone(self).set_params(tune=False), grid, scoring="balanced_accuracy", cv=folds
+        )
+        return dict(search.fit(X, y).best_params_)
+
+
+def inner_folds(
+    labels: Array, groups: Sequence[Any] | None, n_splits: int, random_state: int | None
+) -> list[Fold]:
+    """Divide training data once more, into fewer folds where it must be; empty where impossible."""
+    for count in range(n_splits, 1, -1):
+        try:
+            return stratified_folds(labels, groups, n_splits=count, random_state=random_state)
+        except SplitError:
+            continue
+    return []
+
+
+def _tuned(machine: SVC, grid: dict[str, Any], X: Array, y: Array, folds: list[Fold]) -> SVC:
+    search = GridSearchCV(machine, grid, scoring="balanced_accuracy", cv=folds, refit=False)
+    return clone(machine).set_params(**search.fit(X, y).best_params_)
+
+
+def _svm_grid(X: Array) -> dict[str, Any]:
+    variance = X.var()
+    scale = 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
+    return {"C": [1.0, 10.0, 100.0], "gamma": [scale / 4, scale, scale * 4]}
+
+
+def _held_out_scores(machine: SVC, X: Array, y: Array, folds: list[Fold]) -> Array:
+    parts = list(_scored_parts(machine, X, y, folds))
+    scores = np.empty((len(X), parts[0][1].shape[1]))
+    for test, values in parts:
+        scores[test] = values
+    return scores
+
+
+def _scored_parts(
+    machine: SVC, X: Array, y: Array, folds: list[Fold]
+) -> Iterator[tuple[Array, Array]]:
+    for train, test in folds:
+        part = clone(machine).fit(X[train], y[train])
+        yield test, _as_columns(part.decision_function(X[test]))
+
+
+def _as_columns(scores: Array) -> Array:
+    return scores[:, None] if scores.ndim == 1 else scores
+
+
+def _warn_not_calibrated() -> None:
+    warnings.warn(
+        "A class has a single image or group, so probabilities were calibrated on training scores "
+        "and are too certain; add images or groups of that class.",
+        UserWarning,
+        stacklevel=3,
+    )
