@@ -1,0 +1,301 @@
+"""Hybrid features: morphology and deep embeddings side by side, each block of equal weight."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hybridleuk.data.images import check_images
+from hybridleuk.data.manifest import Manifest
+from hybridleuk.exceptions import InputError
+from hybridleuk.features import FeatureTable
+
+if TYPE_CHECKING:
+    from hybridleuk.embeddings.extractor import DeepEmbeddings
+    from hybridleuk.morphology.extractor import MorphologyFeatures
+
+__all__ = ["FEATURES", "BlockScaler", "FeatureKind", "HybridFeatures", "extract_features"]
+
+FeatureKind = Literal["hybrid", "morphology", "deep"]
+FEATURES: tuple[FeatureKind, ...] = ("hybrid", "morphology", "deep")
+_NOT_PART_OF_THE_RECIPE = ("cache", "workers", "device")
+
+
+class BlockScaler(TransformerMixin, BaseEstimator):
+    """Standardise every feature, then give every block the same total variance.
+
+    A feature of block *b* becomes ``(x - mean) / (std * sqrt(d_b))`` with ``d_b`` the number of
+    features of the block that vary, so that 500 embedding values do not outvote 100 measurements
+    in a distance. Features that do not vary become 0.
+
+    Parameters
+    ----------
+    block_sizes : sequence of int, optional
+        Widths of the blocks, side by side. By default all columns are one block.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of shape (n_features,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hybridleuk.hybrid import BlockScaler
+    >>> X = np.random.default_rng(0).normal(size=(50, 5))
+    >>> scaled = BlockScaler(block_sizes=[1, 4]).fit_transform(X)
+    >>> float(scaled[:, :1].var().round(6)), float(scaled[:, 1:].var(axis=0).sum().round(6))
+    (1.0, 1.0)
+    """
+
+    def __init__(self, block_sizes: Sequence[int] | None = None) -> None:
+        self.block_sizes = block_sizes
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn mean and scale of each column."""
+        checked = validate_data(self, X, dtype=np.float64)
+        sizes = [checked.shape[1]] if self.block_sizes is None else list(self.block_sizes)
+        if sum(sizes) != checked.shape[1] or min(sizes, default=0) < 1:
+            raise InputError(
+                f"block_sizes {sizes} do not add up to the {checked.shape[1]} columns of X."
+            )
+        spread = checked.std(axis=0)
+        varies = spread > 1e-9 * (1.0 + np.abs(checked).max(axis=0))
+        bounds = np.cumsum([0, *sizes])
+        self.mean_ = checked.mean(axis=0)
+        self.scale_ = np.ones(checked.shape[1])
+        for start, stop in pairwise(bounds):
+            weight = np.sqrt(max(int(varies[start:stop].sum()), 1))
+            self.scale_[start:stop] = np.where(
+                varies[start:stop], spread[start:stop] * weight, np.inf
+            )
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[np.float64]:
+        """Scale the columns of X, of shape (n, n_features)."""
+        check_is_fitted(self)
+        checked = validate_data(self, X, dtype=np.float64, reset=False)
+        return (checked - self.mean_) / self.scale_
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Return the names of the columns, unchanged."""
+        check_is_fitted(self)
+        if input_features is not None:
+            return np.asarray(input_features, dtype=object)
+        fallback = [f"x{i}" for i in range(self.n_features_in_)]
+        return np.asarray(getattr(self, "feature_names_in_", fallback), dtype=object)
+
+
+class HybridFeatures(TransformerMixin, BaseEstimator):
+    """Images to feature rows: morphology of the cells beside embeddings of frozen networks.
+
+    What depends on the image alone is cached by content; ``fit`` learns only the scaling of the
+    blocks (:class:`BlockScaler`), so it belongs inside the fold.
+
+    Parameters
+    ----------
+    features : {"hybrid", "morphology", "deep"}, default "hybrid"
+    backbone : str or sequence of str, default "squeezenet1_0"
+        One embedding block each.
+    weights : str, path or sequence of them, default "default"
+        ``"default"``, ``"bundled"``, ``"random"`` or a file; one for all backbones or one for each.
+    view : {"image", "cells", "segmented"}, default "image"
+        What the networks see.
+    layers : str or sequence of str, default "default"
+        Layers of the networks that are pooled and put side by side.
+    pooling : str, default "avg"
+    spacing : float, optional
+        Micrometres per pixel; without it, lengths are in pixels.
+    device, precision : str, default "auto" and "fp32"
+    cache : path, "default" or None
+    workers : int, optional
+        Threads that decode and processes that measure; by default one per core.
+    random_state : int, default 0
+        Seed of ``"random"`` weights.
+
+    Attributes
+    ----------
+    scaler_ : BlockScaler
+    blocks_ : dict of str to int
+        Name and width of each block.
+
+    Examples
+    --------
+    >>> from hybridleuk import HybridFeatures
+    >>> from hybridleuk.data.artificial import draw_cell
+    >>> cells = [draw_cell("lymphocyte", random_state=i).image for i in range(3)]
+    >>> features = HybridFeatures(features="morphology", cache=None)
+    >>> features.fit_transform(cells).shape[0]
+    3
+    """
+
+    def __init__(
+        self,
+        features: FeatureKind = "hybrid",
+        *,
+        backbone: str | Sequence[str] = "squeezenet1_0",
+        weights: Any = "default",
+        view: str = "image",
+        layers: str | Sequence[str] = "default",
+        pooling: str = "avg",
+        spacing: float | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        cache: Any = "default",
+        workers: int | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.features = features
+        self.backbone = backbone
+        self.weights = weights
+        self.view = view
+        self.layers = layers
+        self.pooling = pooling
+        self.spacing = spacing
+        self.device = device
+        self.precision = precision
+        self.cache = cache
+        self.workers = workers
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Extract the blocks of images, or take those of a feature table, and learn their scaling."""
+        table = self._table(X)
+        self.blocks_ = dict(zip(table.blocks, table.block_sizes, strict=True))
+        self._names = table.feature_names
+        self.scaler_ = BlockScaler(table.block_sizes).fit(table.matrix())
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return scaled features of shape (n, n_features)."""
+        check_is_fitted(self)
+        table = self._table(X)
+        found = dict(zip(table.blocks, table.block_sizes, strict=True))
+        if found != self.blocks_:
+            raise InputError(
+                f"The features have the blocks {found}; fitted were {self.blocks_}. "
+                "Extract them with the same settings."
+            )
+        return self.scaler_.transform(table.matrix())
+
+    def extract(self, X: Any) -> FeatureTable:
+        """Measure and embed images without scaling anything: what ``hybridleuk extract`` writes.
+
+        Parameters
+        ----------
+        X : Manifest or sequence of images
+        """
+        images = list(X.paths) if isinstance(X, Manifest) else check_images(X)
+        extractors = self.extractors()
+        blocks = {name: _block(extractor, images) for name, extractor in extractors.items()}
+        identity = X.frame if isinstance(X, Manifest) else pd.DataFrame(index=range(len(images)))
+        return FeatureTable(identity, blocks, self._provenance(extractors))
+
+    def extractors(self) -> dict[str, MorphologyFeatures | DeepEmbeddings]:
+        """Make the extractor of each block, unfitted."""
+        if self.features not in FEATURES:
+            raise InputError(
+                f"features is {self.features!r}; expected one of {', '.join(FEATURES)}."
+            )
+        made: dict[str, MorphologyFeatures | DeepEmbeddings] = {}
+        if self.features in ("hybrid", "morphology"):
+            made["morphology"] = self._morphology()
+        if self.features in ("hybrid", "deep"):
+            for backbone, weights in self._backbones():
+                made[f"embedding__{backbone}__{self.view}"] = self._deep(backbone, weights)
+        return made
+
+    def _backbones(self) -> list[tuple[str, Any]]:
+        names = [self.backbone] if isinstance(self.backbone, str) else list(self.backbone)
+        one = isinstance(self.weights, str) or not isinstance(self.weights, Sequence)
+        weights = [self.weights] * len(names) if one else list(self.weights)
+        if len(weights) != len(names):
+            raise InputError(
+                f"{len(weights)} weights for {len(names)} backbones ({', '.join(names)}); give one "
+                "for all, or one for each in the same order."
+            )
+        if not names or len(set(names)) < len(names):
+            raise InputError(f"Backbones {names}: expected at least one, each once.")
+        return list(zip(names, weights, strict=True))
+
+    def _morphology(self) -> MorphologyFeatures:
+        from hybridleuk.morphology.extractor import MorphologyFeatures
+
+        return MorphologyFeatures(spacing=self.spacing, cache=self.cache, n_jobs=self.workers)
+
+    def _deep(self, backbone: str, weights: Any) -> DeepEmbeddings:
+        from hybridleuk.embeddings.extractor import DeepEmbeddings
+
+        return DeepEmbeddings(
+            backbone,
+            layers=self.layers,
+            pooling=self.pooling,
+            view=self.view,
+            weights=weights,
+            device=self.device,
+            precision=self.precision,
+            cache=self.cache,
+            workers=self.workers,
+            random_state=self.random_state,
+        )
+
+    def _table(self, X: Any) -> FeatureTable:
+        return X if isinstance(X, FeatureTable) else self.extract(X)
+
+    def _provenance(self, extractors: Mapping[str, Any]) -> dict[str, Any]:
+        from hybridleuk import __version__
+
+        parameters = self.get_params(deep=False)
+        recipe = {k: v for k, v in parameters.items() if k not in _NOT_PART_OF_THE_RECIPE}
+        recipe["weights"] = _as_text(recipe["weights"])
+        recipe["backbone"] = _as_text(recipe["backbone"])
+        recipe["layers"] = _as_text(recipe["layers"])
+        described = {
+            name: {
+                "weights": extractor.weights_description_,
+                "sha256": extractor.weights_sha256_,
+            }
+            for name, extractor in extractors.items()
+            if name != "morphology"
+        }
+        return {
+            "hybridleuk": __version__,
+            "python": platform.python_version(),
+            "parameters": recipe,
+            "embeddings": described,
+        }
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Return the name of every feature."""
+        check_is_fitted(self)
+        return np.asarray(self._names, dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+
+def extract_features(manifest: Manifest, **parameters: Any) -> FeatureTable:
+    """Extract what :class:`HybridFeatures` with these parameters extracts, one row per image."""
+    return HybridFeatures(**parameters).extract(manifest)
+
+
+def _block(extractor: Any, images: list[Any]) -> pd.DataFrame:
+    values = extractor.fit(images).transform(images)
+    return pd.DataFrame(np.asarray(values), columns=list(extractor.get_feature_names_out()))
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [str(item) for item in value]
+    return str(value)

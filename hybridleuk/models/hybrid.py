@@ -1,0 +1,151 @@
+"""The hybrid classifier: features of frozen networks and of morphology into an SVM or XGBoost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from hybridleuk.data.splits import check_labels
+from hybridleuk.exceptions import InputError
+from hybridleuk.features import FeatureTable
+from hybridleuk.hybrid import FeatureKind, HybridFeatures
+from hybridleuk.models.classifiers import SVMClassifier, XGBoostClassifier
+
+__all__ = ["CLASSIFIERS", "HybridClassifier"]
+
+CLASSIFIERS = ("svm", "xgboost")
+
+
+class HybridClassifier(ClassifierMixin, BaseEstimator):
+    """Classify images by morphology, frozen embeddings, or both.
+
+    Parameters
+    ----------
+    classifier : {"svm", "xgboost"}, default "svm"
+    features : {"hybrid", "morphology", "deep"}, default "hybrid"
+    backbone, weights, view, layers, pooling, spacing, device, precision, cache, workers
+        As in :class:`hybridleuk.HybridFeatures`.
+    class_weight : "balanced", dict or None, default "balanced"
+    tune : bool, default False
+        Search the classifier's settings on inner, group-disjoint folds.
+    random_state : int, default 0
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    features_ : HybridFeatures
+        Fitted scaling; extraction itself learns nothing.
+    head_ : SVMClassifier or XGBoostClassifier
+
+    Examples
+    --------
+    >>> from hybridleuk import HybridClassifier
+    >>> from hybridleuk.data.artificial import draw_cell
+    >>> kinds = ["lymphocyte", "neutrophil"] * 6
+    >>> images = [draw_cell(kind, random_state=i).image for i, kind in enumerate(kinds)]
+    >>> classifier = HybridClassifier(features="morphology", cache=None).fit(images, kinds)
+    >>> classifier.predict_proba(images[:2]).shape
+    (2, 2)
+    """
+
+    def __init__(
+        self,
+        classifier: str = "svm",
+        features: FeatureKind = "hybrid",
+        *,
+        backbone: str | Sequence[str] = "squeezenet1_0",
+        weights: Any = "default",
+        view: str = "image",
+        layers: str | Sequence[str] = "default",
+        pooling: str = "avg",
+        spacing: float | None = None,
+        class_weight: Any = "balanced",
+        tune: bool = False,
+        device: str = "auto",
+        precision: str = "fp32",
+        cache: Any = "default",
+        workers: int | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.classifier = classifier
+        self.features = features
+        self.backbone = backbone
+        self.weights = weights
+        self.view = view
+        self.layers = layers
+        self.pooling = pooling
+        self.spacing = spacing
+        self.class_weight = class_weight
+        self.tune = tune
+        self.device = device
+        self.precision = precision
+        self.cache = cache
+        self.workers = workers
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Extract features where they are not cached, then fit scaling and classifier.
+
+        Parameters
+        ----------
+        X : sequence of n paths or (H, W, 3) uint8 arrays, or a FeatureTable
+        y : array-like of shape (n,)
+        groups : array-like of shape (n,), optional
+            Patients; every inner split keeps each on one side.
+
+        Raises
+        ------
+        ImageError
+            An image cannot be decoded.
+        SplitError
+            Labels are missing or all the same.
+        """
+        labels = check_labels(y)
+        if len(labels) != len(X):
+            raise InputError(f"{len(X)} images but {len(labels)} labels; one each is needed.")
+        head = self._head()
+        table = X if isinstance(X, FeatureTable) else self._features().extract(X)
+        self.features_ = self._features().fit(table)
+        self.head_ = head.fit(self.features_.transform(table), labels, groups)
+        self.classes_ = self.head_.classes_
+        return self
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return probabilities of shape (n, n_classes), columns in the order of ``classes_``."""
+        check_is_fitted(self)
+        return self.head_.predict_proba(self.features_.transform(X))
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the most probable class of each image."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
+
+    def _features(self) -> HybridFeatures:
+        names = HybridFeatures().get_params(deep=False)
+        return HybridFeatures(**{name: getattr(self, name) for name in names})
+
+    def _head(self) -> SVMClassifier | XGBoostClassifier:
+        options = {
+            "class_weight": self.class_weight,
+            "tune": self.tune,
+            "random_state": self.random_state,
+        }
+        if self.classifier == "svm":
+            return SVMClassifier(**options)
+        if self.classifier == "xgboost":
+            return XGBoostClassifier(**options)
+        raise InputError(
+            f"classifier is {self.classifier!r}; expected one of {', '.join(CLASSIFIERS)}."
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
