@@ -125,6 +125,8 @@ class HybridFeatures(TransformerMixin, BaseEstimator):
     scaler_ : BlockScaler
     blocks_ : dict of str to int
         Name and width of each block.
+    names_ : list of str
+        Name of every feature.
 
     Examples
     --------
@@ -166,10 +168,10 @@ class HybridFeatures(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Extract the blocks of images, or take those of a feature table, and learn their scaling."""
+        """Learn the scaling of the blocks of images, or of a feature table."""
         table = self._table(X)
         self.blocks_ = dict(zip(table.blocks, table.block_sizes, strict=True))
-        self._names = table.feature_names
+        self.names_ = table.feature_names
         self.scaler_ = BlockScaler(table.block_sizes).fit(table.matrix())
         return self
 
@@ -275,7 +277,7 @@ class HybridFeatures(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """Return the name of every feature."""
         check_is_fitted(self)
-        return np.asarray(self._names, dtype=object)
+        return np.asarray(self.names_, dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -18,7 +18,7 @@ Fold = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 def check_labels(labels: Sequence[Any] | npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return labels as a one-dimensional array with at least two classes.
+    """Return labels as a one-dimensional array with at least two classes; text as ``str_``.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def check_labels(labels: Sequence[Any] | npt.NDArray[Any]) -> npt.NDArray[Any]:
     if len(classes) < 2:
         named = f"only the class {classes[0]!s}" if len(classes) else "no labels"
         raise SplitError(f"Found {named}; a classifier needs at least two classes.")
-    return checked
+    return checked.astype(str) if isinstance(checked[0], str) else checked
 
 
 def stratified_folds(

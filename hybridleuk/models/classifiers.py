@@ -80,8 +80,6 @@ class SVMClassifier(_TabularClassifier):
     classes_ : ndarray of shape (n_classes,)
     machine_ : sklearn.svm.SVC
     calibrator_ : sklearn.linear_model.LogisticRegression
-    inner_probabilities_ : ndarray of shape (n, n_classes)
-        Calibrated, from inner folds that left the row out.
     calibration_ : {"inner folds", "training scores"}
         The latter, with a warning, where a class has a single image or group.
 
@@ -147,8 +145,19 @@ class SVMClassifier(_TabularClassifier):
             scores = _as_columns(self.machine_.decision_function(X))
         self.calibrator_ = LogisticRegression(class_weight=self.class_weight, max_iter=1000)
         self.calibrator_.fit(scores, y)
-        self.inner_probabilities_ = self.calibrator_.predict_proba(scores)
         return self
+
+    def held_out_probabilities(self, X: Any, y: Any, groups: Any = None) -> Array | None:
+        """Return calibrated probabilities of training rows by machines that left them out.
+
+        ``None`` where a class has a single image or group, so that nothing can be left out.
+        """
+        check_is_fitted(self)
+        folds = inner_folds(y, groups, self.calibration_folds, self.random_state)
+        if not folds:
+            return None
+        scores = _held_out_scores(self.machine_, np.asarray(X), np.asarray(y), folds)
+        return self.calibrator_.predict_proba(scores)
 
     def predict_proba(self, X: Any) -> Array:
         """Return calibrated probabilities of shape (n, n_classes)."""
@@ -239,6 +248,19 @@ class XGBoostClassifier(_TabularClassifier):
             return np.column_stack([1 - scores, scores]).astype(np.float64)
         probabilities = scores.astype(np.float64)
         return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def held_out_probabilities(self, X: Any, y: Any, groups: Any = None) -> Array | None:
+        """Return probabilities of training rows by trees that left them out, on three folds.
+
+        ``None`` where a class has a single image or group, so that nothing can be left out.
+        """
+        check_is_fitted(self)
+        X, y = np.asarray(X), np.asarray(y)
+        held_out = np.empty((len(X), len(self.classes_)))
+        folds = inner_folds(y, groups, 3, self.random_state)
+        for train, test in folds:
+            held_out[test] = clone(self).fit(X[train], y[train]).predict_proba(X[test])
+        return held_out if folds else None
 
     def _boosted(self, X: Array, codes: Array, weights: Array, chosen: dict[str, Any]) -> Any:
         import xgboost

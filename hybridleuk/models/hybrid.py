@@ -15,6 +15,7 @@ from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
 from hybridleuk.hybrid import FeatureKind, HybridFeatures
 from hybridleuk.models.classifiers import SVMClassifier, XGBoostClassifier
+from hybridleuk.models.uncertainty import PredictionSets
 
 __all__ = ["CLASSIFIERS", "HybridClassifier"]
 
@@ -33,6 +34,9 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
     class_weight : "balanced", dict or None, default "balanced"
     tune : bool, default False
         Search the classifier's settings on inner, group-disjoint folds.
+    alpha : float, optional
+        Accepted risk of prediction sets, such as 0.1; without it none are made. XGBoost is then
+        fitted three more times, on inner folds.
     random_state : int, default 0
 
     Attributes
@@ -41,6 +45,8 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
     features_ : HybridFeatures
         Fitted scaling; extraction itself learns nothing.
     head_ : SVMClassifier or XGBoostClassifier
+    prediction_sets_ : PredictionSets or None
+        ``None`` without `alpha`, or where a class has a single image or group.
 
     Examples
     --------
@@ -66,6 +72,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         spacing: float | None = None,
         class_weight: Any = "balanced",
         tune: bool = False,
+        alpha: float | None = None,
         device: str = "auto",
         precision: str = "fp32",
         cache: Any = "default",
@@ -82,6 +89,7 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         self.spacing = spacing
         self.class_weight = class_weight
         self.tune = tune
+        self.alpha = alpha
         self.device = device
         self.precision = precision
         self.cache = cache
@@ -109,10 +117,12 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         if len(labels) != len(X):
             raise InputError(f"{len(X)} images but {len(labels)} labels; one each is needed.")
         head = self._head()
-        table = X if isinstance(X, FeatureTable) else self._features().extract(X)
-        self.features_ = self._features().fit(table)
-        self.head_ = head.fit(self.features_.transform(table), labels, groups)
+        table = X if isinstance(X, FeatureTable) else self.unfitted_features().extract(X)
+        self.features_ = self.unfitted_features().fit(table)
+        scaled = self.features_.transform(table)
+        self.head_ = head.fit(scaled, labels, groups)
         self.classes_ = self.head_.classes_
+        self.prediction_sets_ = self._prediction_sets(scaled, labels, groups)
         return self
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
@@ -125,7 +135,17 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
-    def _features(self) -> HybridFeatures:
+    def _prediction_sets(self, X: Any, labels: Any, groups: Any) -> PredictionSets | None:
+        if self.alpha is None:
+            return None
+        held_out = self.head_.held_out_probabilities(X, labels, groups)
+        if held_out is None:
+            return None
+        codes = np.searchsorted(self.classes_, labels)
+        return PredictionSets(self.alpha).fit(held_out, codes)
+
+    def unfitted_features(self) -> HybridFeatures:
+        """Make the extractor with this classifier's settings."""
         names = HybridFeatures().get_params(deep=False)
         return HybridFeatures(**{name: getattr(self, name) for name in names})
 
