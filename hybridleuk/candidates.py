@@ -1,0 +1,181 @@
+"""The built-in candidates by name, and the comparison of any candidates on one manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hybridleuk.data.manifest import Manifest
+from hybridleuk.exceptions import InputError
+from hybridleuk.hybrid import FEATURES, HybridFeatures
+from hybridleuk.models.hybrid import CLASSIFIERS, HybridClassifier
+
+if TYPE_CHECKING:
+    from hybridleuk.evaluation.compare import Comparison
+
+__all__ = ["CANDIDATES", "DEFAULT_CANDIDATES", "compare", "make_candidate", "make_candidates"]
+
+FINE_TUNED = "finetuned"
+CANDIDATES = (*(f"{f}+{c}" for f in FEATURES for c in CLASSIFIERS), FINE_TUNED)
+DEFAULT_CANDIDATES = ("morphology+svm", "deep+svm", "hybrid+svm", "hybrid+xgboost", FINE_TUNED)
+
+
+def make_candidate(
+    name: str, *, finetuning: Mapping[str, Any] | None = None, **features: Any
+) -> Any:
+    """Make the unfitted classifier that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        ``"<features>+<classifier>"``, such as ``"hybrid+svm"``, or ``"finetuned"``.
+    finetuning : mapping, optional
+        Parameters of :class:`hybridleuk.FineTunedCNN` beyond those shared with the features.
+    **features
+        Parameters of :class:`hybridleuk.HybridClassifier`: backbone, weights, view, cache, ...
+
+    Examples
+    --------
+    >>> from hybridleuk.candidates import make_candidate
+    >>> make_candidate("morphology+xgboost").classifier
+    'xgboost'
+    """
+    if name not in CANDIDATES:
+        raise InputError(f"No candidate {name!r}; known are {', '.join(CANDIDATES)}.")
+    if name == FINE_TUNED:
+        return _finetuned(features, finetuning or {})
+    kind, classifier = name.split("+")
+    return HybridClassifier(classifier, kind, **features)  # type: ignore[arg-type]
+
+
+def make_candidates(
+    candidates: Iterable[str | tuple[str, Any]],
+    *,
+    finetuning: Mapping[str, Any] | None = None,
+    **features: Any,
+) -> dict[str, Any]:
+    """Make every candidate; pairs of a name and an estimator of one's own are taken as they are.
+
+    Raises
+    ------
+    InputError
+        A name is unknown or given twice, or there is no candidate.
+    """
+    made: dict[str, Any] = {}
+    for candidate in candidates:
+        if isinstance(candidate, str):
+            name = candidate
+            estimator = make_candidate(name, finetuning=finetuning, **features)
+        else:
+            name, estimator = candidate
+        if name in made:
+            raise InputError(f"The candidate {name!r} is given twice; name each once.")
+        made[name] = estimator
+    if not made:
+        raise InputError(f"No candidate given; known are {', '.join(CANDIDATES)}.")
+    return made
+
+
+def compare(
+    manifest: Manifest,
+    candidates: Sequence[str | tuple[str, Any]] = DEFAULT_CANDIDATES,
+    *,
+    split: str | None = None,
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    directory: str | os.PathLike[str] | None = None,
+    external: Mapping[str, Manifest] | None = None,
+    finetuning: Mapping[str, Any] | None = None,
+    **features: Any,
+) -> Comparison:
+    """Compare classifiers on the same folds, with shortcut baselines beside them.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        With labels. Images that cannot be decoded are left out before anything is split.
+    candidates : sequence of str or of (name, estimator)
+        Names as in :data:`CANDIDATES`; an estimator takes images as `X`.
+    split : {"group", "random", "both"}, optional
+        By default ``"group"`` where the manifest has groups, else ``"random"``.
+    folds, repeats, seed : int
+    directory : path, optional
+        Where each finished fold is kept; the same call resumes from there.
+    external : mapping of name to Manifest, optional
+        Other image sets: every candidate is fitted on all of `manifest` and scored on each.
+    finetuning : mapping, optional
+        Parameters of :class:`hybridleuk.FineTunedCNN`, such as ``{"epochs": 10}``.
+    **features
+        Parameters of :class:`hybridleuk.HybridClassifier`, such as ``backbone="resnet50"``.
+
+    Returns
+    -------
+    Comparison
+    """
+    from hybridleuk.evaluation.compare import compare_estimators
+
+    features.setdefault("random_state", seed)
+    estimators = make_candidates(candidates, finetuning=finetuning, **features)
+    cache = features.get("cache", "default")
+    checked = manifest.checked(cache=cache)
+    others = {name: other.checked(cache=cache) for name, other in (external or {}).items()}
+    _extract_once(estimators, checked)
+    return compare_estimators(
+        estimators,
+        checked,
+        split=split,
+        folds=folds,
+        repeats=repeats,
+        random_state=seed,
+        directory=directory,
+        external=others or None,
+        notes=_notes(estimators),
+        cache=cache,
+    )
+
+
+def _extract_once(estimators: Mapping[str, Any], manifest: Manifest) -> None:
+    """Fill the cache before the first fold, so that no candidate pays for another's features."""
+    seen = set()
+    for estimator in estimators.values():
+        if not isinstance(estimator, HybridClassifier) or estimator.cache is None:
+            continue
+        for extractor in estimator.unfitted_features().extractors().values():
+            if repr(extractor) not in seen:
+                seen.add(repr(extractor))
+                extractor.fit(manifest.paths).transform(manifest.paths)
+
+
+def _notes(estimators: Mapping[str, Any]) -> list[str]:
+    random = [name for name, e in estimators.items() if _has_random_weights(e)]
+    if not random:
+        return []
+    return [
+        f"RANDOM WEIGHTS: the networks of {', '.join(random)} were never trained, so these "
+        "figures say nothing about what pretrained networks reach."
+    ]
+
+
+def _has_random_weights(estimator: Any) -> bool:
+    weights = getattr(estimator, "weights", None)
+    listed = weights if isinstance(weights, (list, tuple)) else [weights]
+    return "random" in listed and getattr(estimator, "features", "deep") != "morphology"
+
+
+def _finetuned(features: Mapping[str, Any], finetuning: Mapping[str, Any]) -> Any:
+    from hybridleuk.models.finetuned import FineTunedCNN
+
+    backbone = features.get("backbone", HybridFeatures().backbone)
+    weights = features.get("weights", "default")
+    if not isinstance(backbone, str):
+        backbone = backbone[0]
+        weights = weights[0] if isinstance(weights, (list, tuple)) else weights
+    accepted = FineTunedCNN().get_params()
+    shared = {
+        name: value
+        for name, value in features.items()
+        if name in accepted and name not in ("precision",)
+    }
+    return FineTunedCNN(**{**shared, "backbone": backbone, "weights": weights, **finetuning})
