@@ -164,6 +164,9 @@ class Cache:
         """Count the stored results."""
         return int(self._run("SELECT COUNT(*) FROM results", [])[0][0])
 
+    def __bool__(self) -> bool:
+        return True  # an empty cache is still a cache
+
     def close(self) -> None:
         """Close the file; the object cannot be used afterwards."""
         self._connection.close()

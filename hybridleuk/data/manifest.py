@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
-import re
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,16 +13,27 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hybridleuk import progress
 from hybridleuk.data.cache import cache_key, open_cache
-from hybridleuk.data.images import inspect_bytes, read_image, remember_sha256
-from hybridleuk.exceptions import ImageError, ManifestError
+from hybridleuk.data.scan import (
+    decode_files,
+    inspect_files,
+    is_clutter,
+    make_image_ids,
+    walk,
+)
+from hybridleuk.data.tables import (
+    check_complete,
+    check_image_ids,
+    check_paths,
+    match_groups,
+    read_table,
+)
+from hybridleuk.exceptions import ManifestError
 
 __all__ = ["COLUMNS", "GroupKind", "Manifest"]
 
 COLUMNS = ("image_id", "path", "label", "group", "split", "sha256")
 GroupKind = Literal["patient", "pseudo", "none"]
-_CLUTTER = {"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "__macosx"}
 _DECODED_VERSION = 1
 
 
@@ -165,7 +173,7 @@ class Manifest:
         root = Path(folder)
         if not root.is_dir():
             raise ManifestError(f"{root}: no such folder.")
-        files, ignored = _walk(root)
+        files, ignored = walk(root)
         if not files:
             raise ManifestError(
                 f"{root}: no files in it{_ignoring(ignored)}; expected images, or one sub-folder "
@@ -196,7 +204,7 @@ class Manifest:
         listed = [os.path.abspath(path) for path in paths]
         if not listed:
             raise ManifestError("An empty list of images; expected at least one path.")
-        visible = [not _is_clutter(Path(path)) for path in listed]
+        visible = [not is_clutter(Path(path)) for path in listed]
         columns: dict[str, Any] = {"path": listed}
         for name, values in (("label", labels), ("group", groups)):
             if values is not None:
@@ -204,7 +212,7 @@ class Manifest:
         if len({len(column) for column in columns.values()}) > 1:
             raise ManifestError("Paths, labels and groups differ in length; one each per image.")
         rows = pd.DataFrame(columns)[visible]
-        _check_paths(rows["path"], "the list")
+        check_paths(rows["path"], "the list")
         root = Path(os.path.commonpath([os.path.dirname(path) for path in listed]))
         kind: GroupKind = "none" if groups is None else "patient"
         manifest = _assembled(cls, rows, root, ignored=visible.count(False), group_kind=kind)
@@ -229,7 +237,7 @@ class Manifest:
             have a label or a group.
         """
         source = Path(path)
-        rows = _read_table(source)
+        rows = read_table(source)
         if "path" not in rows:
             raise ManifestError(
                 f"{source}: no column 'path'; found {', '.join(map(str, rows.columns))}."
@@ -246,9 +254,9 @@ class Manifest:
         if rows["path"].isna().any():
             raise ManifestError(f"{source}: {rows['path'].isna().sum()} rows have no path.")
         rows["path"] = [os.path.abspath(source.parent / name) for name in rows["path"]]
-        _check_paths(rows["path"], str(source))
+        check_paths(rows["path"], str(source))
         for name in ("label", "group"):
-            _check_complete(rows, name, source)
+            check_complete(rows, name, source)
         kind: GroupKind = "patient" if "group" in rows and rows["group"].notna().all() else "none"
         manifest = _assembled(cls, rows, source.parent, group_kind=kind)
         return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
@@ -268,10 +276,11 @@ class Manifest:
             The expression has no group, or does not match every path.
         """
         if regex is not None:
-            groups = _match_groups(self._relative_paths(), regex)
+            groups = match_groups(self._relative_paths(), regex)
         if groups is None or len(groups) != len(self):
             raise ManifestError(f"Expected {len(self)} groups, one per image.")
-        return replace(self, frame=self.frame.assign(group=list(groups)), group_kind=kind)
+        column = pd.Series(list(groups), dtype=object)
+        return replace(self, frame=self.frame.assign(group=column), group_kind=kind)
 
     def subset(self, index: Any) -> Manifest:
         """Return the rows that a boolean or integer `index` picks; skipped files stay listed."""
@@ -303,14 +312,14 @@ class Manifest:
         ]
         store = open_cache(cache)
         try:
-            known = store.get_many(keys) if store else {}
+            known = store.get_many(keys) if store is not None else {}
             todo = [i for i, key in enumerate(keys) if key not in known]
-            reasons = _decode_all([self.frame["path"].iloc[i] for i in todo], n_jobs)
-            if store and todo:
+            reasons = decode_files([self.frame["path"].iloc[i] for i in todo], n_jobs)
+            if store is not None and todo:
                 sound = [keys[i] for i, reason in zip(todo, reasons, strict=True) if reason is None]
                 store.put_many({key: np.array(True) for key in sound})
         finally:
-            if store:
+            if store is not None:
                 store.close()
         failed = {i: reason for i, reason in zip(todo, reasons, strict=True) if reason is not None}
         return self._without(failed)
@@ -350,12 +359,12 @@ def _assembled(
 ) -> Manifest:
     frame = rows.reset_index(drop=True).copy()
     frame["path"] = [os.path.abspath(path) for path in frame["path"]]
-    digests, reasons = _inspect_all(list(frame["path"]))
+    digests, reasons = inspect_files(list(frame["path"]))
     frame["sha256"] = digests
     if "image_id" in frame and frame["image_id"].notna().all():
-        _check_image_ids(frame["image_id"])
+        check_image_ids(frame["image_id"])
     else:
-        frame["image_id"] = _image_ids(frame["path"], root)
+        frame["image_id"] = make_image_ids(frame["path"], root)
     for name in ("label", "group", "split"):
         values = frame[name] if name in frame else pd.Series([None] * len(frame), dtype=object)
         frame[name] = [None if pd.isna(value) else str(value) for value in values]
@@ -364,139 +373,8 @@ def _assembled(
     return manifest._without({i: r for i, r in enumerate(reasons) if r is not None})
 
 
-def _walk(root: Path) -> tuple[list[Path], int]:
-    """List the files below `root`, links followed but no folder entered twice."""
-    files: list[Path] = []
-    ignored = 0
-    seen = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not _is_clutter(Path(name)))
-        visible = [name for name in sorted(names) if not _is_clutter(Path(name))]
-        ignored += len(names) - len(visible)
-        files += [Path(folder, name) for name in visible]
-    return sorted(files), ignored
-
-
-def _is_clutter(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in _CLUTTER
-
-
 def _ignoring(count: int) -> str:
     return f" but {count} hidden ones" if count else ""
-
-
-def _inspect_all(paths: list[str]) -> tuple[list[str], list[str | None]]:
-    with ThreadPoolExecutor() as pool, progress.task("Reading files", len(paths)) as reading:
-        results = []
-        for result in pool.map(_inspect, paths):
-            results.append(result)
-            reading.advance()
-    return [digest for digest, _ in results], [reason for _, reason in results]
-
-
-def _inspect(path: str) -> tuple[str, str | None]:
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        return "", f"{path}: cannot be read ({error.strerror}); check its permissions."
-    digest = hashlib.sha256(content).hexdigest()
-    remember_sha256(path, digest)
-    try:
-        inspect_bytes(content, name=path)
-    except ImageError as error:
-        return digest, str(error)
-    return digest, None
-
-
-def _decode_all(paths: list[str], n_jobs: int | None) -> list[str | None]:
-    if not paths:
-        return []
-    reasons = []
-    with ThreadPoolExecutor(n_jobs) as pool, progress.task("Checking images", len(paths)) as task:
-        for reason in pool.map(_decode, paths):
-            reasons.append(reason)
-            task.advance()
-    return reasons
-
-
-def _decode(path: str) -> str | None:
-    try:
-        read_image(path)
-    except ImageError as error:
-        return str(error)
-    return None
-
-
-def _image_ids(paths: Iterable[str], root: Path) -> list[str]:
-    relative = [Path(os.path.relpath(path, root)) for path in paths]
-    plain = [_safe("__".join((*path.parent.parts, path.stem))) for path in relative]
-    # Case is folded because two names that differ by case are one file on macOS and Windows.
-    counts = pd.Series([name.casefold() for name in plain], dtype=object).value_counts()
-    return [
-        name
-        if counts[name.casefold()] == 1
-        else f"{name}-{hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]}"
-        for name, path in zip(plain, relative, strict=True)
-    ]
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.+-]", "_", name.replace("..", "_"))
-
-
-def _check_image_ids(image_ids: pd.Series) -> None:
-    names = image_ids.astype(str)
-    repeated = names[names.str.casefold().duplicated()]
-    if len(repeated):
-        raise ManifestError(f"image_id {repeated.iloc[0]!r} is given twice; each must be unique.")
-    unsafe = names[[name != _safe(name) for name in names]]
-    if len(unsafe):
-        raise ManifestError(
-            f"image_id {unsafe.iloc[0]!r} cannot be a file name; use letters, digits and . _ + -"
-        )
-
-
-def _read_table(source: Path) -> pd.DataFrame:
-    if not source.is_file():
-        raise ManifestError(f"{source}: no such manifest.")
-    try:
-        if source.suffix.lower() == ".parquet":
-            table = pd.read_parquet(source)
-        else:
-            table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ManifestError(f"{source}: cannot be read as a table ({first}).") from error
-    return table.replace("", None)
-
-
-def _check_paths(paths: pd.Series, source: str) -> None:
-    repeated = paths[paths.duplicated()]
-    if len(repeated):
-        raise ManifestError(
-            f"{source}: {len(repeated)} image(s) listed twice, first {repeated.iloc[0]}; "
-            "list each image once."
-        )
-    missing = [path for path in paths if not os.path.exists(path)]
-    if missing:
-        raise ManifestError(
-            f"{source}: {len(missing)} of {len(paths)} files do not exist, first {missing[0]}; "
-            "paths are relative to the manifest."
-        )
-
-
-def _check_complete(rows: pd.DataFrame, name: str, source: Path) -> None:
-    if name in rows and 0 < rows[name].isna().sum() < len(rows):
-        row = int(np.flatnonzero(rows[name].isna())[0]) + 1
-        raise ManifestError(
-            f"{source}: {rows[name].isna().sum()} images have no {name}, first in row {row}; "
-            f"give every image one, or none."
-        )
 
 
 def _refuse_group_column(group_column: str | None) -> None:
@@ -505,26 +383,6 @@ def _refuse_group_column(group_column: str | None) -> None:
             f"A group column ({group_column!r}) needs a CSV or Parquet manifest; for a folder use "
             "a group regex on the file names."
         )
-
-
-def _match_groups(paths: list[str], regex: str) -> list[str]:
-    try:
-        pattern = re.compile(regex)
-    except re.error as error:
-        raise ManifestError(f"The group regex {regex!r} is malformed: {error}.") from error
-    if not pattern.groups:
-        raise ManifestError(
-            f"The group regex {regex!r} has no parentheses around the part that names the group."
-        )
-    wanted: str | int = "group" if "group" in pattern.groupindex else 1
-    matches = [pattern.search(path) for path in paths]
-    unmatched = [p for p, m in zip(paths, matches, strict=True) if m is None or m[wanted] is None]
-    if unmatched:
-        raise ManifestError(
-            f"The group regex {regex!r} does not match {len(unmatched)} of {len(paths)} files, "
-            f"first {unmatched[0]}; it must name a group for each."
-        )
-    return [match[wanted] for match in matches if match]
 
 
 def _skipped(rows: Sequence[tuple[str, str]]) -> pd.DataFrame:

@@ -1,0 +1,90 @@
+"""Tables that list images: read, and refused with a reason where they contradict themselves."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hybridleuk.data.scan import safe_name
+from hybridleuk.exceptions import ManifestError
+
+__all__ = ["check_complete", "check_image_ids", "check_paths", "match_groups", "read_table"]
+
+
+def read_table(source: Path) -> pd.DataFrame:
+    """Read a CSV (all text) or Parquet table; empty cells become ``None``."""
+    if not source.is_file():
+        raise ManifestError(f"{source}: no such manifest.")
+    try:
+        if source.suffix.lower() == ".parquet":
+            table = pd.read_parquet(source)
+        else:
+            table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ManifestError(f"{source}: cannot be read as a table ({first}).") from error
+    return table.replace("", None)
+
+
+def check_paths(paths: pd.Series, source: str) -> None:
+    """Refuse paths that are listed twice or do not exist."""
+    repeated = paths[paths.duplicated()]
+    if len(repeated):
+        raise ManifestError(
+            f"{source}: {len(repeated)} image(s) listed twice, first {repeated.iloc[0]}; "
+            "list each image once."
+        )
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise ManifestError(
+            f"{source}: {len(missing)} of {len(paths)} files do not exist, first {missing[0]}; "
+            "paths are relative to the manifest."
+        )
+
+
+def check_complete(rows: pd.DataFrame, name: str, source: Path) -> None:
+    """Refuse a column that only some rows fill."""
+    if name in rows and 0 < rows[name].isna().sum() < len(rows):
+        row = int(np.flatnonzero(rows[name].isna())[0]) + 1
+        raise ManifestError(
+            f"{source}: {rows[name].isna().sum()} images have no {name}, first in row {row}; "
+            f"give every image one, or none."
+        )
+
+
+def check_image_ids(image_ids: pd.Series) -> None:
+    """Refuse names that are given twice or cannot be file names."""
+    names = image_ids.astype(str)
+    repeated = names[names.str.casefold().duplicated()]
+    if len(repeated):
+        raise ManifestError(f"image_id {repeated.iloc[0]!r} is given twice; each must be unique.")
+    unsafe = names[[name != safe_name(name) for name in names]]
+    if len(unsafe):
+        raise ManifestError(
+            f"image_id {unsafe.iloc[0]!r} cannot be a file name; use letters, digits and . _ + -"
+        )
+
+
+def match_groups(paths: list[str], regex: str) -> list[str]:
+    """Read a group from each path by a regular expression that must match every one."""
+    try:
+        pattern = re.compile(regex)
+    except re.error as error:
+        raise ManifestError(f"The group regex {regex!r} is malformed: {error}.") from error
+    if not pattern.groups:
+        raise ManifestError(
+            f"The group regex {regex!r} has no parentheses around the part that names the group."
+        )
+    wanted: str | int = "group" if "group" in pattern.groupindex else 1
+    matches = [pattern.search(path) for path in paths]
+    unmatched = [p for p, m in zip(paths, matches, strict=True) if m is None or m[wanted] is None]
+    if unmatched:
+        raise ManifestError(
+            f"The group regex {regex!r} does not match {len(unmatched)} of {len(paths)} files, "
+            f"first {unmatched[0]}; it must name a group for each."
+        )
+    return [match[wanted] for match in matches if match]
