@@ -1,0 +1,80 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from hybridleuk.exceptions import InputError
+from hybridleuk.features import FeatureTable
+from hybridleuk.hybrid import BlockScaler, HybridFeatures
+
+
+@parametrize_with_checks([BlockScaler()])
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+def test_blocks_weigh_the_same():
+    X = np.random.default_rng(0).normal(3, [1, 5, 20, 1, 1, 1, 1, 1], size=(400, 8))
+    scaled = BlockScaler([3, 5]).fit_transform(X)
+    assert scaled.mean(axis=0) == pytest.approx(np.zeros(8), abs=1e-9)
+    assert scaled[:, :3].var(axis=0).sum() == pytest.approx(1)
+    assert scaled[:, 3:].var(axis=0).sum() == pytest.approx(1)
+
+
+def test_constant_features_become_zero_and_do_not_count():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    X[:, 1] = 7.3
+    scaler = BlockScaler().fit(X)
+    assert np.all(scaler.transform(X)[:, 1] == 0)
+    assert scaler.transform(X).var(axis=0).sum() == pytest.approx(1)
+    assert scaler.transform([[0.0, 99.0, 0.0]])[0, 1] == 0
+
+
+def test_sizes_must_add_up():
+    with pytest.raises(InputError, match=r"\[2, 2\] do not add up to the 3 columns"):
+        BlockScaler([2, 2]).fit(np.eye(3))
+
+
+def test_column_names_stay():
+    X = pd.DataFrame(np.eye(3), columns=["a", "b", "c"])
+    assert BlockScaler().set_output(transform="pandas").fit_transform(X).columns.tolist() == [
+        "a",
+        "b",
+        "c",
+    ]
+
+
+def table(seed, width=4):
+    rng = np.random.default_rng(seed)
+    blocks = {
+        "morphology": pd.DataFrame(rng.normal(size=(20, 2)), columns=["area", "ratio"]),
+        "embedding__net__image": pd.DataFrame(rng.normal(size=(20, width))),
+    }
+    return FeatureTable(pd.DataFrame(index=range(20)), blocks, {})
+
+
+def test_scaling_is_learnt_from_the_fitted_rows_only():
+    train, test = table(0), table(1)
+    features = HybridFeatures().fit(train)
+    expected = BlockScaler([2, 4]).fit(train.matrix()).transform(test.matrix())
+    assert np.array_equal(features.transform(test), expected)
+    assert features.get_feature_names_out().tolist() == ["area", "ratio", "0", "1", "2", "3"]
+
+
+def test_other_blocks_are_refused():
+    with pytest.raises(InputError, match="Extract them with the same settings"):
+        HybridFeatures().fit(table(0)).transform(table(1, width=5))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"features": "both"}, "features is 'both'; expected one of hybrid, morphology, deep"),
+        ({"backbone": ["a", "b"], "weights": ["x"]}, "1 weights for 2 backbones"),
+        ({"backbone": ["a", "a"]}, "at least one, each once"),
+        ({"backbone": []}, "at least one, each once"),
+    ],
+)
+def test_wrong_parameters_are_named(parameters, message):
+    with pytest.raises(InputError, match=message):
+        HybridFeatures(**parameters).extractors()
