@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from hybridleuk import compare
+from hybridleuk.candidates import CANDIDATES, make_candidate, make_candidates
+from hybridleuk.data.artificial import draw_study
+from hybridleuk.exceptions import InputError
+from hybridleuk.models.finetuned import FineTunedCNN
+from hybridleuk.models.hybrid import HybridClassifier
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_every_name_makes_a_classifier(name):
+    made = make_candidate(name, weights="random", finetuning={"epochs": 3})
+    assert isinstance(made, FineTunedCNN if name == "finetuned" else HybridClassifier)
+    assert made.weights == "random"
+
+
+def test_options_reach_the_network():
+    made = make_candidate(
+        "finetuned",
+        backbone=["resnet18", "vgg16"],
+        weights=["a.pth", "b.pth"],
+        finetuning={"epochs": 3},
+    )
+    assert (made.backbone, made.weights, made.epochs) == ("resnet18", "a.pth", 3)
+
+
+def test_wrong_names_are_refused():
+    with pytest.raises(InputError, match=r"No candidate 'svm'; known are hybrid\+svm"):
+        make_candidate("svm")
+    with pytest.raises(InputError, match="given twice"):
+        make_candidates(["hybrid+svm", "hybrid+svm"])
+    with pytest.raises(InputError, match="No candidate given"):
+        make_candidates([])
+
+
+class Majority(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.classes_, counts = np.unique(y, return_counts=True)
+        self.shares_ = counts / counts.sum()
+        return self
+
+    def predict_proba(self, X):
+        return np.tile(self.shares_, (len(X), 1))
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def test_built_in_beside_ones_own(tmp_path):
+    study = draw_study(
+        tmp_path / "study", n_patients=8, images_per_patient_and_class=3, size=64, random_state=0
+    )
+    result = compare(
+        study,
+        ["morphology+svm", "deep+svm", ("majority", Majority())],
+        folds=2,
+        weights="random",
+        directory=tmp_path / "out",
+    )
+    assert set(result.table.index) >= {"morphology+svm", "deep+svm", "majority"} or set(
+        result.table["name"]
+    ) >= {"morphology+svm", "deep+svm", "majority"}
+    assert result.document["dataset"]["group_kind"] == "patient"
+    assert "RANDOM WEIGHTS" in " ".join(result.document["notes"])
