@@ -1,0 +1,72 @@
+"""What the catalogue says about one feature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridleuk.exceptions import InputError
+from hybridleuk.morphology.region import CellRegions, Region
+
+__all__ = ["PROPERTIES", "Feature"]
+
+PROPERTIES = ("scale_free", "rotation_free", "illumination_free")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One row of the catalogue.
+
+    Attributes
+    ----------
+    name : str
+        Region first, then what is measured.
+    function : callable
+        Pure function of a :class:`~hybridleuk.morphology.region.Region`, or of
+        :class:`~hybridleuk.morphology.region.CellRegions` when `region` is ``"both"``.
+    region : {"nucleus", "cytoplasm", "cell", "both"}
+        What is looked at; ``"cell"`` is nucleus and cytoplasm as one, ``"both"`` their relation.
+    family : {"shape", "color", "texture", "background"}
+        ``"background"`` looks outside of the cell, where shortcuts live, and is never measured
+        unless asked for.
+    unit : {"px", "px2", "1", "grey", "deg", "Lab", "OD"}
+        ``px`` and ``px2`` become micrometres and square micrometres when `spacing` is given.
+    range : (float, float)
+        Values lie in it, ends included; in pixels, where the unit is.
+    formula, source : str
+    scale_free : bool
+        The value stays within 3 % when a cell of smooth outline is enlarged twice.
+    rotation_free : bool
+        The value stays when the image is turned by quarters or flipped.
+    illumination_free : bool
+        The value stays when each color channel is brighter or darker by a factor.
+    """
+
+    name: str
+    function: Callable[[Any], float]
+    region: str
+    family: str
+    unit: str
+    range: tuple[float, float]
+    formula: str
+    source: str
+    scale_free: bool = False
+    rotation_free: bool = True
+    illumination_free: bool = False
+
+    def measure(self, cell: CellRegions) -> float:
+        """Measure one cell; 0 where the feature is undefined."""
+        value = self.function(cell if self.region == "both" else getattr(cell, self.region))
+        return value if np.isfinite(value) else 0.0
+
+    def __call__(self, mask: npt.NDArray[Any], image: npt.NDArray[np.uint8] | None = None) -> float:
+        """Measure one mask (H, W) in an image (H, W, 3); not for the features of both regions."""
+        if self.region == "both":
+            raise InputError(
+                f"{self.name} relates nucleus and cytoplasm; use measure(CellRegions(...))."
+            )
+        return self.function(Region(mask, image))
