@@ -1,5 +1,88 @@
-"""Entry point."""
+"""The program ``hybridleuk``: its commands, and the one place where errors are caught."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from . import backbones, compare, demo, doctor, extract, fit, predict, segment
+from .console import Outcome, Screen, fresh_screen
+from .declare import register
+from .errors import INTERRUPTED, exit_status, explain
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="hybridleuk",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="[bold]Example[/bold]\n\n  [cyan]hybridleuk demo[/cyan]",
+)
+_backbones_app = typer.Typer(no_args_is_help=True, help="Networks that make embeddings.")
+app.add_typer(_backbones_app, name="backbones")
+
+register(app, "demo", demo.demo, demo.EXAMPLE)
+register(app, "extract", extract.extract, extract.EXAMPLE)
+register(app, "fit", fit.fit, fit.EXAMPLE)
+register(app, "predict", predict.predict, predict.EXAMPLE)
+register(app, "compare", compare.compare, compare.EXAMPLE)
+register(app, "segment", segment.segment, segment.EXAMPLE)
+register(app, "doctor", doctor.doctor, doctor.EXAMPLE)
+register(_backbones_app, "list", backbones.list_backbones, backbones.EXAMPLE)
 
 
-def main() -> None:
-    """Run."""
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from hybridleuk import __version__
+
+        print(f"hybridleuk {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Frozen CNN embeddings and cell morphology for blood smears, compared honestly."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program on `arguments`, or on those of the process, and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit status: 0 done, 1 a problem, 2 wrong usage."""
+    with fresh_screen() as screen:
+        try:
+            status = app(args=arguments, prog_name="hybridleuk", standalone_mode=False)
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        except Exception as error:
+            return _failed(error, screen)
+        if status == INTERRUPTED:  # typer turns Ctrl-C into this status by itself
+            screen.error(
+                "Interrupted; what was computed is kept, and the same command goes on from there."
+            )
+        return status if isinstance(status, int) else 0
+
+
+def _failed(error: Exception, screen: Screen) -> int:
+    """Print an error and return the exit status that goes with it."""
+    if screen.debug:
+        screen.err.print_exception(width=100)
+    if screen.as_json:
+        screen.finish(Outcome({"error": explain(error), "kind": type(error).__name__}, []))
+    screen.error(explain(error))
+    return exit_status(error)

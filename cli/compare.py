@@ -1,0 +1,232 @@
+"""``hybridleuk compare``: candidates on the same folds, with a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from .console import Outcome, current_screen
+from .images import Account, read_images
+from .options import (
+    DirectoryOutput,
+    FeatureOptions,
+    ImageOptions,
+    ImageSource,
+    Overwrite,
+    ResourceOptions,
+    Seed,
+)
+from .outputs import claim_directory, clear
+
+if TYPE_CHECKING:
+    from hybridleuk.data.manifest import Manifest
+    from hybridleuk.evaluation.comparison import Comparison
+
+__all__ = ["EXAMPLE", "RESULTS", "claim_comparison", "compare", "comparison_table"]
+
+EXAMPLE = (
+    "hybridleuk compare smears/ -o comparison/ --group-regex '(P[0-9]+)_' --folds 5\n"
+    "hybridleuk compare smears/ -o quick/ --candidate hybrid+svm --candidate deep+svm"
+)
+FINISHED = "report.html"
+UNFINISHED = ("folds", "comparison.json")
+RESULTS = ("report.html", "comparison.json", "predictions.parquet", "external.parquet", "folds")
+
+
+def compare(
+    images: ImageSource,
+    output: DirectoryOutput,
+    features: FeatureOptions,
+    listing: ImageOptions,
+    resources: ResourceOptions,
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="morphology, deep or hybrid, with +svm or +xgboost; or finetuned. Repeatable; "
+            "by default those that --features allows.",
+            show_default=False,
+        ),
+    ] = None,
+    folds: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Parts that are tested in turn.")
+    ] = 5,
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Times all folds are drawn anew.")
+    ] = 1,
+    split: Annotated[
+        Literal["group", "random", "both"] | None,
+        typer.Option(
+            help="Draw folds from groups or images; by default groups where they are known.",
+            show_default=False,
+        ),
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGES2",
+            help="Other images to score on, after fitting on all of IMAGES. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option("--per-class", "--sample", min=2, metavar="N", help="Draw N images a class."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Most epochs of finetuned.")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=32, metavar="PX", help="Side of the images that finetuned is trained on."),
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Compare classifiers on the same folds, with shortcut baselines and a report.
+
+    An interrupted comparison resumes: the same command computes only what is missing.
+    """
+    chosen = _candidates(candidate, features.features)
+    parameters = features.parameters(resources)
+    replaced = claim_comparison(output, overwrite=overwrite)
+    manifest, account = read_images(
+        images, listing, resources, labels=True, per_class=per_class, seed=seed
+    )
+    check_folds(manifest, split, folds, seed)
+    external, others = _external(test or [], listing, resources)
+
+    from hybridleuk.candidates import compare as compare_candidates
+
+    if replaced:
+        clear(output, RESULTS)
+    finetuning = {"epochs": epochs, "image_size": image_size}
+    result = compare_candidates(
+        manifest,
+        chosen,
+        split=split,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        directory=output,
+        external=external,
+        finetuning={name: value for name, value in finetuning.items() if value is not None},
+        **parameters,
+    )
+    result.write(output)
+    total = account if others is None else account + others
+    return _outcome(result, output, total)
+
+
+def claim_comparison(output: Path, *, overwrite: bool) -> bool:
+    """Make sure the folder may be written; tell whether earlier results are to be removed."""
+    return claim_directory(output, finished=FINISHED, unfinished=UNFINISHED, overwrite=overwrite)
+
+
+def check_folds(manifest: Manifest, split: str | None, folds: int, seed: int) -> None:
+    """Draw the folds once before anything slow, so that images that do not allow them say so now.
+
+    Raises
+    ------
+    SplitError
+        One class only, or a class with fewer images or groups than folds.
+    InputError
+        ``--split group`` without groups.
+    """
+    from hybridleuk.evaluation.crossval import draw_folds
+
+    assert manifest.labels is not None, "images are read with labels"
+    automatic = "random" if manifest.groups is None else "group"
+    kinds = ("group", "random") if split == "both" else (split or automatic,)
+    for kind in kinds:
+        draw_folds(
+            manifest.labels,
+            manifest.groups,
+            split=kind,
+            folds=folds,
+            repeats=1,
+            random_state=seed,
+        )
+
+
+def _candidates(named: Sequence[str] | None, features: str | None) -> tuple[str, ...]:
+    from hybridleuk.candidates import CANDIDATES, DEFAULT_CANDIDATES
+
+    for name in named or ():
+        if name not in CANDIDATES:
+            raise typer.BadParameter(
+                f"no candidate {name!r}; known are {', '.join(CANDIDATES)}",
+                param_hint="--candidate",
+            )
+    if named:
+        return tuple(dict.fromkeys(named))
+    if features in (None, "hybrid"):
+        return DEFAULT_CANDIDATES
+    return tuple(name for name in CANDIDATES if name.startswith(f"{features}+"))
+
+
+def _external(
+    sources: Sequence[str], listing: ImageOptions, resources: ResourceOptions
+) -> tuple[dict[str, Manifest], Account | None]:
+    manifests: dict[str, Manifest] = {}
+    total: Account | None = None
+    for source in sources:
+        # Groups of other images need not be named in the same way, and are not needed to score.
+        manifest, account = read_images(
+            source, ImageOptions(strict=listing.strict), resources, labels=True
+        )
+        name = Path(source).stem or source
+        manifests[name if name not in manifests else source] = manifest
+        total = account if total is None else total + account
+    return manifests, total
+
+
+def _outcome(result: Comparison, output: Path, account: Account) -> Outcome:
+    skipped = account.write(output)
+    for note in (*result.document.get("notes", ()), *result.document.get("warnings", ())):
+        current_screen().noted(note)
+    report = output / "report.html"
+    document = {
+        "output": output,
+        "report": report,
+        **account.document(),
+        "skipped_file": skipped,
+        "verdict": result.verdict,
+        "comparison": result.document,
+    }
+    shown: list[Any] = [comparison_table(result), "", *result.verdict, "", f"Report: {report}"]
+    return Outcome(document, shown)
+
+
+def comparison_table(result: Comparison) -> Table:
+    """Show candidates and shortcuts with intervals, best first."""
+    several = result.table["split"].nunique() > 1
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("candidate", *(["split"] if several else [])):
+        shown.add_column(heading, no_wrap=True)
+    for heading in ("bal. accuracy", "AUROC", "macro F1", "fit", "ms/image"):
+        shown.add_column(heading, justify="right")
+    rows: list[dict[str, Any]] = result.table.to_dict("records")  # type: ignore[assignment]
+    for row in rows:
+        cells = [row["name"], *([row["split"]] if several else [])]
+        shown.add_row(*cells, *_figures(row))
+    for shortcut in result.document["shortcuts"]:
+        kind = shortcut.get("split", "") if several else None
+        cells = [shortcut["name"], *([] if kind is None else [kind])]
+        shown.add_row(*cells, f"{shortcut['balanced_accuracy']:.3f}{' ' * 12}", style="dim")
+    return shown
+
+
+def _figures(row: dict[str, Any]) -> list[str]:
+    interval = f"{row['balanced_accuracy_low']:.2f}-{row['balanced_accuracy_high']:.2f}"
+    return [
+        f"{row['balanced_accuracy']:.3f} ({interval})",
+        f"{row['auroc']:.3f}",
+        f"{row['macro_f1']:.3f}",
+        f"{row['fit_seconds']:.1f} s",
+        f"{row['predict_ms_per_image']:.1f}",
+    ]

@@ -1,0 +1,204 @@
+"""``hybridleuk fit``: images or a feature file to a model file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hybridleuk.exceptions import InputError
+
+from .console import Outcome, current_screen
+from .images import Account, read_images
+from .options import FeatureOptions, ImageOptions, ImageSource, Overwrite, ResourceOptions, Seed
+from .outputs import claim_file, clear
+
+if TYPE_CHECKING:
+    from hybridleuk.features import FeatureTable
+
+__all__ = ["EXAMPLE", "fit"]
+
+EXAMPLE = "hybridleuk fit smears/ -o model.hleuk --classifier svm"
+_SHARED = ("backbone", "weights", "view", "layers", "pooling", "spacing", "precision")
+
+
+def fit(
+    images: ImageSource,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE.hleuk", help="File to write.", rich_help_panel="Output"
+        ),
+    ],
+    features: FeatureOptions,
+    listing: ImageOptions,
+    resources: ResourceOptions,
+    classifier: Annotated[
+        Literal["svm", "xgboost", "finetuned"], typer.Option(help="What is fitted.")
+    ] = "svm",
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Search settings on inner, group-disjoint folds.")
+    ] = False,
+    alpha: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.5, help="Accepted risk of prediction sets."),
+    ] = 0.1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Most epochs of --classifier finetuned.")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=32, metavar="PX", help="Side of the images that finetuned is trained on."),
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Fit a classifier and write it to one file that holds no pickle.
+
+    IMAGES may also be a file written by 'hybridleuk extract'; features then come from it.
+    """
+    claim_file(output, overwrite=overwrite)
+    parameters = features.parameters(resources) | {"random_state": seed}
+    if classifier != "finetuned":
+        parameters |= {"tune": tune, "alpha": alpha}
+
+    from hybridleuk.features import FeatureTable, is_feature_file
+
+    if is_feature_file(images):
+        table = _narrowed(FeatureTable.read_parquet(images), features.features, images)
+        model = _candidate(classifier, _kind(table), _as_extracted(table, parameters, features))
+        account = Account(len(table), len(table), [])
+        _fit(model, table, table.labels, table.groups)
+    else:
+        manifest, account = read_images(images, listing, resources, labels=True)
+        finetuning = {"epochs": epochs, "image_size": image_size, "checkpoint": _checkpoint(output)}
+        model = _candidate(classifier, features.features or "hybrid", parameters, finetuning)
+        _fit(model, manifest.paths, manifest.labels, manifest.groups)
+    return _saved(model, output, account, overwrite=overwrite)
+
+
+def _candidate(
+    classifier: str,
+    kind: str,
+    parameters: dict[str, Any],
+    finetuning: dict[str, Any] | None = None,
+) -> Any:
+    from hybridleuk.candidates import make_candidate
+
+    if classifier != "finetuned":
+        return make_candidate(f"{kind}+{classifier}", **parameters)
+    if finetuning is None:
+        raise InputError(
+            "A fine-tuned network is trained on images, not on a feature file; give the images."
+        )
+    given = {name: value for name, value in finetuning.items() if value is not None}
+    return make_candidate(classifier, finetuning=given, **parameters)
+
+
+def _fit(model: Any, X: Any, labels: Any, groups: Any) -> None:
+    if labels is None:
+        raise InputError(
+            "The features carry no labels; extract them again from one sub-folder per class, or "
+            "from a manifest with a column 'label'."
+        )
+    model.fit(X, labels, groups=groups)
+
+
+def _saved(model: Any, output: Path, account: Account, *, overwrite: bool) -> Outcome:
+    from hybridleuk.persistence import model_card, save_model
+
+    account.check()
+    save_model(model, output, overwrite=overwrite, notes=_notes(model))
+    clear(output.parent, [_checkpoint(output).name])
+    skipped = account.write(output.parent)
+    card = model_card(output)
+    classes = [str(name) for name in model.classes_]
+    size = output.stat().st_size / 1e6
+    return Outcome(
+        {
+            "output": output,
+            **account.document(),
+            "skipped_file": skipped,
+            "classes": classes,
+            "kind": card["kind"],
+            "parameters": card["parameters"],
+        },
+        [
+            f"{type(model).__name__} fitted on {account.rows:,} images, classes "
+            f"{', '.join(classes)}",
+            f"{output} ({size:.1f} MB); use it with: hybridleuk predict {output} IMAGES "
+            "-o predictions.csv",
+        ],
+    )
+
+
+def _checkpoint(output: Path) -> Path:
+    """Where training leaves its state until the model file is written."""
+    return output.with_name(f".{output.name}.training")
+
+
+def _narrowed(table: FeatureTable, wanted: str | None, source: str) -> FeatureTable:
+    """Keep the blocks that ``--features`` asks for."""
+    if wanted is None or wanted == _kind(table):
+        return table
+    kept = {
+        name: block
+        for name, block in table.blocks.items()
+        if wanted == "hybrid" or (name == "morphology") == (wanted == "morphology")
+    }
+    narrowed = replace(table, blocks=kept)
+    if not kept or _kind(narrowed) != wanted:
+        raise InputError(
+            f"{source}: holds {_kind(table)} features, so --features {wanted} cannot be had from "
+            "it; extract again with these features."
+        )
+    return narrowed
+
+
+def _kind(table: FeatureTable) -> str:
+    morphology = "morphology" in table.blocks
+    if len(table.blocks) == 1 and morphology:
+        return "morphology"
+    return "hybrid" if morphology else "deep"
+
+
+def _as_extracted(
+    table: FeatureTable, parameters: dict[str, Any], options: FeatureOptions
+) -> dict[str, Any]:
+    """Take the settings a feature file was made with, so that predictions are made with them too.
+
+    The place of a file of weights may have changed since; its content is compared by whoever saves.
+    """
+    made_with = table.provenance["parameters"]
+    recipe = {name: made_with[name] for name in _SHARED if name in made_with}
+    if options.weights:
+        recipe["weights"] = parameters["weights"]
+    _refuse_contradiction(recipe, parameters, options)
+    if "random_state" in made_with and "random" in str(recipe.get("weights")):
+        parameters = parameters | {"random_state": made_with["random_state"]}
+    return parameters | recipe
+
+
+def _refuse_contradiction(
+    recipe: dict[str, Any], parameters: dict[str, Any], options: FeatureOptions
+) -> None:
+    if options.backbone and recipe["backbone"] != parameters["backbone"]:
+        raise InputError(
+            f"The features were made with --backbone {recipe['backbone']}, not "
+            f"{parameters['backbone']}; leave the option out, or extract again."
+        )
+
+
+def _notes(model: Any) -> list[str]:
+    weights = getattr(model, "weights", None)
+    listed = weights if isinstance(weights, (list, tuple)) else [weights]
+    if "random" not in listed or getattr(model, "features", "deep") == "morphology":
+        return []
+    note = (
+        "RANDOM WEIGHTS: the network of this model was never trained on images before, so its "
+        "predictions say nothing about what pretrained networks reach."
+    )
+    current_screen().noted(note)
+    return [note]

@@ -1,0 +1,168 @@
+"""From what a user typed to a manifest of usable images, with an account of the files left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridleuk.exceptions import HybridLeukError, ImageError, InputError, ManifestError
+
+from .console import current_screen
+from .options import ImageOptions, ResourceOptions
+from .outputs import write_file
+
+if TYPE_CHECKING:
+    from hybridleuk.data.manifest import Manifest
+
+__all__ = ["SKIPPED", "Account", "read_images"]
+
+SKIPPED = "skipped.csv"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where every file that was found went.
+
+    Attributes
+    ----------
+    found, rows, left_aside, ignored : int
+        Files found; images used; images not drawn into a sample; hidden files, not counted as
+        found.
+    skipped : list of (path, reason)
+    """
+
+    found: int
+    rows: int
+    skipped: list[tuple[str, str]]
+    left_aside: int = 0
+    ignored: int = 0
+
+    def __add__(self, other: Account) -> Account:
+        """Add up two sources."""
+        return Account(
+            self.found + other.found,
+            self.rows + other.rows,
+            self.skipped + other.skipped,
+            self.left_aside + other.left_aside,
+            self.ignored + other.ignored,
+        )
+
+    def check(self, rows: int | None = None) -> None:
+        """Fail if a file got lost on the way, or an output has not one row for each image."""
+        lost = self.found - self.rows - len(self.skipped) - self.left_aside
+        if lost or (rows is not None and rows != self.rows):
+            raise HybridLeukError(
+                f"{self.found} files were found, but {self.rows if rows is None else rows} rows "
+                f"and {len(self.skipped)} skipped files came out; this is a mistake in hybridleuk, "
+                "so nothing was written. Report it."
+            )
+
+    def document(self) -> dict[str, Any]:
+        """Return the counts for ``--json``."""
+        return {
+            "n_found": self.found,
+            "n_images": self.rows,
+            "n_skipped": len(self.skipped),
+            "n_left_aside": self.left_aside,
+            "n_ignored": self.ignored,
+        }
+
+    def write(self, folder: Path) -> Path | None:
+        """Write ``skipped.csv`` into `folder` when files were left out, and say so.
+
+        A list from an earlier command is replaced, by an empty one when nothing was left out, so
+        that it always tells of the last command that wrote into the folder.
+        """
+        target = folder / SKIPPED
+        if not self.skipped and not target.exists():
+            return None
+        import pandas as pd
+
+        table = pd.DataFrame(self.skipped, columns=["path", "reason"])
+        write_file(target, lambda path: table.to_csv(path, index=False))
+        if not self.skipped:
+            return None
+        current_screen().noted(
+            f"{len(self.skipped)} of {self.found:,} files left out, listed with reasons in {target}"
+        )
+        return target
+
+
+def read_images(
+    sources: str | Sequence[str],
+    options: ImageOptions,
+    resources: ResourceOptions,
+    *,
+    labels: bool = False,
+    per_class: int | None = None,
+    seed: int = 0,
+) -> tuple[Manifest, Account]:
+    """List the images of `sources` and decode each once.
+
+    Parameters
+    ----------
+    sources : str or sequence of str
+        What was typed for IMAGES; more than one has to be files.
+    options, resources : groups of options
+    labels : bool, default False
+        Whether the command needs a class for each image.
+    per_class : int, optional
+        Draw so many images of each class.
+    seed : int, default 0
+
+    Raises
+    ------
+    ManifestError, ImageError, InputError
+        The sources cannot be used, or with ``--strict`` one of their files cannot.
+    """
+    from hybridleuk.data.manifest import Manifest
+
+    listed = Manifest.from_source(
+        _source(sources), group_column=options.group_column, group_regex=options.group_regex
+    )
+    found = listed.n_found
+    if labels and listed.labels is None:
+        raise ManifestError(
+            f"{listed.root}: the images have no labels; expected one sub-folder per class, or a "
+            "manifest with the columns path and label."
+        )
+    drawn = listed if per_class is None else listed.sample(per_class, random_state=seed)
+    left_aside = len(listed) - len(drawn)
+    manifest = drawn.checked(cache=resources.cache_place, n_jobs=resources.workers)
+    skipped = [(str(path), str(reason)) for path, reason in manifest.skipped.to_numpy()]
+    account = Account(found, len(manifest), skipped, left_aside, manifest.ignored)
+    account.check()
+    _report(account, options)
+    return manifest, account
+
+
+def _source(sources: str | Sequence[str]) -> str | list[str]:
+    if isinstance(sources, str):
+        return sources
+    if len(sources) == 1:
+        return sources[0]
+    for name in sources:
+        if os.path.isdir(name) or name.lower().endswith((".csv", ".parquet")):
+            raise InputError(
+                f"{name} stands among {len(sources)} IMAGES; give one folder or manifest alone, "
+                "or image files only."
+            )
+    return list(sources)
+
+
+def _report(account: Account, options: ImageOptions) -> None:
+    if options.strict and account.skipped:
+        path, reason = account.skipped[0]
+        name = "" if reason.startswith(path) else f"{path}: "
+        raise ImageError(
+            f"{len(account.skipped)} of {account.found:,} files cannot be used, first "
+            f"{name}{reason.rstrip('.')}; leave out --strict to go on without them."
+        )
+    parts = [f"{account.rows:,} images of {account.found:,} files found"]
+    parts += [f"{len(account.skipped):,} skipped"] if account.skipped else []
+    parts += [f"{account.left_aside:,} not drawn"] if account.left_aside else []
+    parts += [f"{account.ignored:,} hidden ignored"] if account.ignored else []
+    current_screen().line(", ".join(parts))

@@ -1,0 +1,201 @@
+"""Groups of options that several commands share, each written down once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .declare import arguments_as_typed
+from .weights import DEFAULT_BACKBONE, pair_weights
+
+__all__ = [
+    "DirectoryOutput",
+    "FeatureKind",
+    "FeatureOptions",
+    "ImageOptions",
+    "ImageSource",
+    "ImageSources",
+    "Overwrite",
+    "ResourceOptions",
+    "Seed",
+]
+
+_IMAGES = "Images"
+_FEATURES = "Features"
+_OUTPUT = "Output"
+FeatureKind = Literal["hybrid", "morphology", "deep"]
+_WHAT_IMAGES = (
+    "A folder with one sub-folder per class, or a .csv or .parquet manifest with a column 'path'"
+)
+
+ImageSource = Annotated[
+    str, typer.Argument(metavar="IMAGES", help=f"{_WHAT_IMAGES}.", show_default=False)
+]
+ImageSources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGES...",
+        help=f"{_WHAT_IMAGES}; or a flat folder, a pattern, or image files.",
+        show_default=False,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace an output that exists.", rich_help_panel=_OUTPUT),
+]
+DirectoryOutput = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Folder to write into.", rich_help_panel=_OUTPUT
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", min=0, metavar="N", help="Seed of everything drawn at random."),
+]
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How images are listed and grouped."""
+
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Column of the manifest with the patient.", rich_help_panel=_IMAGES
+        ),
+    ] = None
+    group_regex: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Its first parentheses match the patient in each path, as in '(P[0-9]+)_'.",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Fail if a file cannot be used.", rich_help_panel=_IMAGES),
+    ] = False
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """What is measured in an image: the same for ``extract``, ``fit`` and ``compare``."""
+
+    features: Annotated[
+        FeatureKind | None,
+        typer.Option(
+            help="Morphology, embeddings, or both; by default hybrid.",
+            rich_help_panel=_FEATURES,
+            show_default=False,
+        ),
+    ] = None
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Network that embeds, as in 'hybridleuk backbones list'; by default "
+            f"{DEFAULT_BACKBONE}. Repeatable.",
+            rich_help_panel=_FEATURES,
+            show_default=False,
+        ),
+    ] = None
+    view: Annotated[
+        Literal["image", "cells", "segmented"],
+        typer.Option(help="What the network sees.", rich_help_panel=_FEATURES),
+    ] = "image"
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="default|bundled|random|FILE",
+            help="Weights of the --backbone beside it; a word given once is for all.",
+            rich_help_panel=_FEATURES,
+            show_default=False,
+        ),
+    ] = None
+    layers: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Layers that are pooled: default, all, or names joined with +.",
+            rich_help_panel=_FEATURES,
+        ),
+    ] = "default"
+    pooling: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="avg, max, center, or several joined with +.",
+            rich_help_panel=_FEATURES,
+        ),
+    ] = "avg"
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16", "auto"],
+        typer.Option(help="Of the network's arithmetic.", rich_help_panel=_FEATURES),
+    ] = "fp32"
+    spacing: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="MICROMETRES",
+            help="Size of a pixel; without it, lengths are in pixels.",
+            rich_help_panel=_FEATURES,
+        ),
+    ] = None
+
+    def parameters(self, resources: ResourceOptions) -> dict[str, Any]:
+        """Return parameters of ``HybridFeatures`` but ``features``, checked as far as is quick."""
+        backbones, weights = pair_weights(
+            self.backbone or [], self.weights or [], arguments_as_typed()
+        )
+        single = len(backbones) == 1
+        return {
+            "backbone": backbones[0] if single else backbones,
+            "weights": weights[0] if single else weights,
+            "view": self.view,
+            "layers": self.layers,
+            "pooling": self.pooling,
+            "spacing": self.spacing,
+            "device": resources.device,
+            "precision": self.precision,
+            "cache": resources.cache_place,
+            "workers": resources.workers,
+        }
+
+
+@dataclass(frozen=True)
+class ResourceOptions:
+    """Where and with what it is computed; none of these changes a result but by rounding."""
+
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=_FEATURES
+        ),
+    ] = "auto"
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where results are kept by content; by default the user's cache folder.",
+            rich_help_panel=_FEATURES,
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Threads and processes; by default one per core.",
+            rich_help_panel=_FEATURES,
+        ),
+    ] = None
+
+    @property
+    def cache_place(self) -> str:
+        """What the library's parameter ``cache`` is given."""
+        return "default" if self.cache is None else str(self.cache)

@@ -1,0 +1,97 @@
+"""``hybridleuk predict``: a model file and images to a table of predictions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .console import Outcome, current_screen
+from .images import read_images
+from .options import ImageOptions, ImageSources, Overwrite, ResourceOptions
+from .outputs import claim_file, require_suffix, write_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EXAMPLE", "predict"]
+
+EXAMPLE = "hybridleuk predict model.hleuk new_smears/ -o predictions.csv"
+
+
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL.hleuk", help="File written by 'hybridleuk fit'.", show_default=False
+        ),
+    ],
+    images: ImageSources,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE.csv", help="File to write.", rich_help_panel="Output"
+        ),
+    ],
+    listing: ImageOptions,
+    resources: ResourceOptions,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Say what each image shows, what cannot be ruled out, and when to abstain.
+
+    Labels that the images may carry are not looked at.
+    """
+    require_suffix(output, ".csv")
+    claim_file(output, overwrite=overwrite)
+
+    from hybridleuk.persistence import load_model, model_card
+    from hybridleuk.prediction import predict_images
+
+    for note in model_card(model).get("notes", []):
+        current_screen().noted(note)
+    loaded = _on_this_machine(load_model(model), resources)
+    manifest, account = read_images(images, listing, resources)
+    table = predict_images(loaded, manifest)
+    account.check(len(table))
+    write_file(output, lambda path: table.to_csv(path, index=False))
+    skipped = account.write(output.parent)
+    labels = Counter(table["label"])
+    abstained = int(table["abstain"].sum())
+    return Outcome(
+        {
+            "output": output,
+            "model": model,
+            **account.document(),
+            "skipped_file": skipped,
+            "labels": dict(labels),
+            "n_abstained": abstained,
+        },
+        [_summary(table), f"{len(table):,} images in {output}; abstained from {abstained:,}"],
+    )
+
+
+def _on_this_machine(model: Any, resources: ResourceOptions) -> Any:
+    """Set what belongs to this machine and not to the model."""
+    settings = {
+        "device": resources.device,
+        "cache": resources.cache_place,
+        "workers": resources.workers,
+    }
+    for part in (model, getattr(model, "features_", None)):
+        if part is not None:
+            known = part.get_params(deep=False)
+            part.set_params(**{name: v for name, v in settings.items() if name in known})
+    return model
+
+
+def _summary(table: pd.DataFrame) -> Table:
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("label")
+    shown.add_column("images", justify="right")
+    shown.add_column("abstained", justify="right")
+    for label, rows in table.groupby("label"):
+        shown.add_row(str(label), f"{len(rows):,}", f"{int(rows['abstain'].sum()):,}")
+    return shown

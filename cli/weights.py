@@ -1,0 +1,115 @@
+"""Which weights belong to which backbone on a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from hybridleuk.exceptions import WeightsError
+
+__all__ = ["DEFAULT_BACKBONE", "WORDS", "check_weights", "pair_weights"]
+
+DEFAULT_BACKBONE = "squeezenet1_0"
+WORDS = ("default", "bundled", "random")
+
+
+def pair_weights(
+    backbones: Sequence[str], weights: Sequence[str], typed: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Give each backbone its weights.
+
+    A word given once is for all backbones. Otherwise weights belong to the backbone named just
+    before them, or, when that has its weights or there is none, to the one named just after.
+
+    Parameters
+    ----------
+    backbones, weights : sequence of str
+        As parsed, each in its own order.
+    typed : sequence of str
+        The arguments as they were typed.
+
+    Returns
+    -------
+    (backbones, weights) : lists of the same length
+
+    Examples
+    --------
+    >>> pair_weights(["a", "b"], ["random"], ["--weights", "random", "--backbone", "a"])
+    (['a', 'b'], ['random', 'random'])
+    """
+    names = list(backbones) or [DEFAULT_BACKBONE]
+    _check_backbones(names)
+    for value in weights:
+        check_weights(value)
+    if len(names) == 1 and len(weights) == 1:
+        return names, list(weights)
+    if not weights or (len(weights) == 1 and weights[0] in WORDS):
+        return names, [weights[0] if weights else "default"] * len(names)
+    return names, _beside(names, _in_order(backbones, weights, typed))
+
+
+def _in_order(
+    backbones: Sequence[str], weights: Sequence[str], typed: Sequence[str]
+) -> list[tuple[str, str]]:
+    """List ``("backbone" | "weights", value)`` in the order they were typed."""
+    left = {"backbone": list(backbones), "weights": list(weights)}
+    order = []
+    for argument in typed:
+        option = argument.partition("=")[0].removeprefix("--")
+        if argument.startswith("--") and left.get(option):
+            order.append((option, left[option].pop(0)))
+    return order
+
+
+def _beside(names: Sequence[str], order: Sequence[tuple[str, str]]) -> list[str]:
+    paired: dict[str, str] = {}
+    before: str | None = None
+    waiting: str | None = None
+    for option, value in order:
+        if option == "backbone":
+            before = value
+            if waiting is not None:
+                paired[value], waiting = waiting, None
+        elif before is not None and before not in paired:
+            paired[before] = value
+        elif waiting is None:
+            waiting = value
+        else:
+            raise _unclear(waiting)
+    if waiting is not None:
+        raise _unclear(waiting)
+    return [paired.get(name, "default") for name in names]
+
+
+def _unclear(value: str) -> typer.BadParameter:
+    return typer.BadParameter(
+        f"no --backbone beside --weights {value}; name each backbone, then its weights",
+        param_hint="--weights",
+    )
+
+
+def _check_backbones(names: Sequence[str]) -> None:
+    from hybridleuk.embeddings.backbones import BACKBONES
+
+    for name in names:
+        if name not in BACKBONES:
+            raise typer.BadParameter(
+                f"no backbone {name!r}; known are {', '.join(BACKBONES)}", param_hint="--backbone"
+            )
+        if names.count(name) > 1:
+            raise typer.BadParameter(f"{name} is named twice", param_hint="--backbone")
+
+
+def check_weights(value: str) -> None:
+    """Refuse weights that are neither a known word nor a file, before anything slow.
+
+    Raises
+    ------
+    WeightsError
+    """
+    if value not in WORDS and not Path(value).is_file():
+        raise WeightsError(
+            f"--weights {value}: no such file; expected {', '.join(WORDS)}, or a file of weights."
+        )
