@@ -1,0 +1,162 @@
+"""Where and how exactly networks run: device, precision, threads.
+
+Also used for training (:mod:`hybridleuk.models.finetuned`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Literal
+
+from hybridleuk.exceptions import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "PRECISIONS",
+    "Precision",
+    "autocast",
+    "default_batch_size",
+    "default_workers",
+    "dtype_of",
+    "exact_float32",
+    "resolve_device",
+    "resolve_precision",
+]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS = ("fp32", "bf16", "fp16", "auto")
+_BATCH_SIZE_CPU = 32
+_BATCH_SIZE_GPU = 256
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """Find the device that a name stands for.
+
+    ``"auto"`` takes a CUDA GPU, else Apple's ``mps``, else the CPU.
+
+    Raises
+    ------
+    InputError
+        The name means nothing, or the device is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return torch.device(_best_device())
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"device is {device!r}; expected 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'."
+        ) from error
+    if not _is_there(resolved):
+        raise InputError(
+            f"The device {device!r} is not available here (torch {torch.__version__} sees "
+            f"{_seen()}); write 'auto' or 'cpu', or install a torch built for it."
+        )
+    return resolved
+
+
+def _best_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _is_there(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    if device.type == "mps":
+        return bool(torch.backends.mps.is_available())
+    return device.type == "cpu"
+
+
+def _seen() -> str:
+    import torch
+
+    seen = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    seen += ["mps"] if torch.backends.mps.is_available() else []
+    return ", ".join(["cpu", *seen])
+
+
+def resolve_precision(precision: str, device: torch.device) -> Precision:
+    """Find the precision that a name stands for on a device.
+
+    ``"auto"`` is bf16 (else fp16) on a GPU, and fp32 on a CPU: there the rows stay the same from
+    one machine to the next.
+
+    Raises
+    ------
+    InputError
+        The name means nothing, or the device does not compute in it.
+    """
+    check_precision(precision)
+    if precision == "auto":
+        return _fastest(device)
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("Precision fp16 is for GPUs; write 'bf16' or 'fp32' for a CPU.")
+    return precision  # type: ignore[return-value]
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a precision that does not exist, without asking for the device."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+
+
+def _fastest(device: torch.device) -> Precision:
+    import torch
+
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "fp16" if device.type == "mps" else "fp32"
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    """Return torch's type for a precision."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Run what is inside in mixed precision; with fp32, change nothing."""
+    import torch
+
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype_of(precision))
+
+
+@contextmanager
+def exact_float32(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Keep a GPU from rounding fp32 to TF32 (10 bits of mantissa) inside convolutions."""
+    import torch
+
+    if device.type != "cuda" or precision != "fp32":
+        yield
+        return
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
+
+
+def default_workers() -> int:
+    """Count the cores this process may use: as many threads decode images."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_batch_size(device: torch.device) -> int:
+    """Return how many pictures go through the network at once, unless told."""
+    return _BATCH_SIZE_CPU if device.type == "cpu" else _BATCH_SIZE_GPU

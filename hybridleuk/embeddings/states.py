@@ -1,0 +1,180 @@
+"""State dicts read from files: only tensors, and only those of the right architecture."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hybridleuk.embeddings.backbones import BACKBONES, Backbone
+from hybridleuk.exceptions import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["fitting_state", "head_state", "read_state"]
+
+State: TypeAlias = "dict[str, torch.Tensor]"
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_COUNTER = "num_batches_tracked"
+_LOOKS_LIKE = 0.9
+# torchvision's DenseNet files are older than its module names: `norm.1` became `norm1`.
+_OLD_DENSENET_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
+
+
+def read_state(path: Path) -> State:
+    """Read a state dict without running anything that is in the file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.safetensors``, or what ``torch.save(network.state_dict(), path)`` writes.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read, is damaged, or holds anything but plain tensors.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: the weights cannot be read ({error.strerror}); check path and permissions."
+        ) from error
+    if path.suffix.lower() == ".safetensors":
+        return _plain_state(_read_safetensors(content, path), path)
+    return _plain_state(_read_pth(content, path), path)
+
+
+def _read_safetensors(content: bytes, path: Path) -> Any:
+    import safetensors
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_pth(content: bytes, path: Path) -> Any:
+    import warnings
+
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "invalid load key" in str(error):
+            raise _damaged(path, error) from error
+        raise _not_plain(path) from error
+    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
+    return WeightsError(
+        f"{path}: no readable weights, or cut off ({reason}); expected a state dict as .pth or "
+        ".safetensors, so copy it again from its source."
+    )
+
+
+def _not_plain(path: Path) -> WeightsError:
+    return WeightsError(
+        f"{path}: holds more than plain tensors and could run code, so it was not loaded; save "
+        "the weights alone, as torch.save(network.state_dict(), FILE) or as .safetensors."
+    )
+
+
+def _plain_state(content: Any, path: Path) -> State:
+    import torch
+
+    state = content
+    for wrapper in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not state:
+        raise WeightsError(
+            f"{path}: holds {type(state).__name__}, expected a state dict of named tensors."
+        )
+    if not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise _not_plain(path)
+    return {_modern_name(str(name)): value.detach() for name, value in state.items()}
+
+
+def _modern_name(name: str) -> str:
+    return _OLD_DENSENET_NAME.sub(r"\1\2", name.removeprefix("module."))
+
+
+def fitting_state(state: State, record: Backbone, source: str) -> State:
+    """Take the trunk of a state dict, or say why it is none of this architecture.
+
+    The trunk is everything but the head, so that weights fine-tuned for other classes fit too.
+
+    Raises
+    ------
+    WeightsError
+        Tensors are missing, unknown or of another shape; the message counts them and names the
+        backbone the file looks like.
+    """
+    import torch
+
+    expected = _trunk_shapes(record.name)
+    trunk = {name: value for name, value in state.items() if not _in_head(name, record)}
+    missing = [n for n in expected if n not in trunk and not n.endswith(_COUNTER)]
+    unexpected = [n for n in trunk if n not in expected]
+    differing = [n for n, v in trunk.items() if n in expected and tuple(v.shape) != expected[n]]
+    if missing or unexpected or differing:
+        counts = (
+            f"{len(missing)} of {len(expected)} tensors are missing, {len(unexpected)} are "
+            f"unexpected and {len(differing)} differ in shape"
+        )
+        raise WeightsError(f"{source} does not fit {record.name}: {counts}; {_advice(state)}")
+    counters = {n: torch.tensor(0) for n in expected if n.endswith(_COUNTER)}
+    return counters | {n: v if n in counters else v.float() for n, v in trunk.items()}
+
+
+def _advice(state: State) -> str:
+    lookalike = _looks_like(state)
+    if lookalike is None:
+        return "it looks like none of the known backbones, so give another file."
+    return f"it looks like {lookalike}, so name that backbone or give another file."
+
+
+def _looks_like(state: State) -> str | None:
+    """Find the backbone whose trunk shares most tensors, by name and shape, with a state dict."""
+    shares = {}
+    for name, record in BACKBONES.items():
+        expected = {n: s for n, s in _trunk_shapes(name).items() if not n.endswith(_COUNTER)}
+        trunk = [n for n in state if not _in_head(n, record) and not n.endswith(_COUNTER)]
+        common = sum(n in expected and tuple(state[n].shape) == expected[n] for n in trunk)
+        shares[name] = common / max(len(expected), len(trunk))
+    best = max(shares, key=lambda name: shares[name])
+    return best if shares[best] >= _LOOKS_LIKE else None
+
+
+@cache
+def _trunk_shapes(name: str) -> dict[str, tuple[int, ...]]:
+    from hybridleuk.embeddings.network import empty_network
+
+    record = BACKBONES[name]
+    state = empty_network(record).state_dict()
+    return {n: tuple(v.shape) for n, v in state.items() if not _in_head(n, record)}
+
+
+def _in_head(name: str, record: Backbone) -> bool:
+    return name.split(".")[0] in record.head
+
+
+def head_state(state: State, network: torch.nn.Module) -> State:
+    """Take what a state dict holds beyond the trunk, where every tensor fits `network`'s head."""
+    own = network.state_dict()
+    head = {name: value for name, value in state.items() if name in own}
+    fits = all(value.shape == own[name].shape for name, value in head.items())
+    return head if fits else {}

@@ -1,0 +1,282 @@
+"""Weights of a backbone: where they come from, whether they fit, and what identifies them.
+
+Four sources, and never a silent change from one to another:
+
+``"default"``
+    torchvision's file, from torch hub's cache, downloaded there when it is not.
+a file
+    A state dict, ``.pth`` (read without running any code) or ``.safetensors``.
+``"random"``
+    An untrained network from a seed, for trying things out; said in every output.
+``"bundled"``
+    The backbone that comes in the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from hybridleuk import progress
+from hybridleuk.data.cache import Cache, cache_key
+from hybridleuk.embeddings.backbones import Backbone
+from hybridleuk.exceptions import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "LoadedNetwork",
+    "Weights",
+    "WeightsLike",
+    "file_sha256",
+    "fingerprint",
+    "load_network",
+    "resolve_weights",
+    "trunk_state",
+    "ways_out",
+]
+
+WeightsLike: TypeAlias = "str | os.PathLike[str]"
+State: TypeAlias = "dict[str, torch.Tensor]"
+
+_FINGERPRINT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that were asked for and are there, not yet read.
+
+    Attributes
+    ----------
+    record : Backbone
+    kind : {"default", "file", "random"}
+    path : Path or None
+        The file, unless random.
+    seed : int
+        Of random weights.
+    """
+
+    record: Backbone
+    kind: Literal["default", "file", "random"]
+    path: Path | None = None
+    seed: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file, as ``sha256sum`` prints it; ``random-<seed>`` for random ones."""
+        return f"random-{self.seed}" if self.path is None else file_sha256(self.path)
+
+    @property
+    def is_genuine(self) -> bool:
+        """Whether a file that has torchvision's name also has its hash."""
+        expected = self.record.weights_file.rsplit("-", 1)[1].removesuffix(".pth")
+        return self.sha256.startswith(expected)
+
+    @property
+    def description(self) -> str:
+        """One phrase for reports: what the weights are."""
+        if self.path is None:
+            return f"RANDOM weights, seed {self.seed}: this network was never trained"
+        if self.kind == "file":
+            return f"file {self.path.name}"
+        tag = f"torchvision {self.record.weights_tag} (ImageNet)"
+        return tag if self.is_genuine else f"{tag}, but {self.path.name} is not torchvision's file"
+
+    def announce(self) -> None:
+        """Tell the user what must not be overlooked: random or replaced weights."""
+        if self.kind == "random":
+            progress.note(
+                f"{self.record.name} has {self.description}. Results show that the program runs, "
+                "not what the method can do."
+            )
+        elif self.kind == "default" and not self.is_genuine:
+            progress.note(
+                f"{self.path} does not have the hash in its name: somebody replaced it, or it is "
+                "damaged. It is used as it is; remove it to have torchvision's downloaded."
+            )
+
+
+class LoadedNetwork(NamedTuple):
+    """A network with its weights; unpacks into ``network, weights_hash, description``."""
+
+    network: torch.nn.Module
+    weights_hash: str
+    description: str
+
+
+def resolve_weights(
+    record: Backbone, weights: WeightsLike = "default", random_state: int = 0
+) -> Weights:
+    """Find the weights that a parameter stands for, downloading torchvision's where needed.
+
+    Raises
+    ------
+    WeightsError
+        They cannot be had; the message names the ways out.
+    """
+    if weights == "random":
+        return Weights(record, "random", seed=int(random_state))
+    if weights == "bundled":
+        raise WeightsError(
+            f"No weights for {record.name} come in the package in this version; {ways_out(record)}"
+        )
+    if weights == "default":
+        return Weights(record, "default", _from_hub(record))
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise WeightsError(
+            f"Weights {os.fspath(weights)!r} are no file, nor 'default', 'bundled' or 'random'; "
+            f"check the path, or {ways_out(record)}"
+        )
+    return Weights(record, "file", path)
+
+
+def ways_out(record: Backbone) -> str:
+    """Say what to do when weights cannot be had."""
+    return (
+        f"give a state dict of torchvision's {record.name} as a FILE (.pth or .safetensors), copy "
+        f"{record.weights_file} from a machine with internet to {hub_folder()}, or write 'random' "
+        "to try the program with an untrained network."
+    )
+
+
+def hub_folder() -> Path:
+    """Return torch hub's folder of weight files, without importing torch for it."""
+    if "torch" in sys.modules:
+        return Path(sys.modules["torch"].hub.get_dir(), "checkpoints")
+    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(base, "torch"))
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _from_hub(record: Backbone) -> Path:
+    path = hub_folder() / record.weights_file
+    if not path.is_file():
+        from hybridleuk.embeddings.download import download_weights
+
+        download_weights(record, path)
+    return path
+
+
+_sha256_of: dict[tuple[str, int, int], str] = {}
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file; remembered while its size and time stay the same."""
+    try:
+        status = path.stat()
+        key = (str(path.absolute()), status.st_size, status.st_mtime_ns)
+        if key not in _sha256_of:
+            with path.open("rb") as file:
+                _sha256_of[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        return _sha256_of[key]
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: the weights cannot be read ({error.strerror}); check path and permissions."
+        ) from error
+
+
+_fingerprints: dict[tuple[str, str], str] = {}
+
+
+def fingerprint(weights: Weights, cache: Cache | None = None) -> str:
+    """Identify the values of the weights that an embedding depends on.
+
+    Equal values give equal fingerprints whatever the file: with or without the classifier, in
+    either format. The file is read and checked the first time; afterwards, and in later processes
+    with the same `cache`, only its hash is computed.
+    """
+    if weights.kind == "random":
+        return weights.sha256
+    known = (weights.record.name, weights.sha256)
+    if known not in _fingerprints:
+        _fingerprints[known] = _fingerprint_kept(weights, cache)
+    return _fingerprints[known]
+
+
+def _fingerprint_kept(weights: Weights, cache: Cache | None) -> str:
+    if cache is None:
+        return _fingerprint_of(trunk_state(weights))
+    recipe = {"backbone": weights.record.name, "version": _FINGERPRINT_VERSION}
+    key = cache_key("weights", weights.sha256, recipe)
+    kept = cache.get_many([key])
+    if key in kept:
+        return kept[key].tobytes().hex()
+    computed = _fingerprint_of(trunk_state(weights))
+    cache.put_many({key: np.frombuffer(bytes.fromhex(computed), dtype=np.uint8)})
+    return computed
+
+
+def _fingerprint_of(state: State) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        # A counter that only training reads; older files do not have it.
+        if not name.endswith("num_batches_tracked"):
+            values = np.ascontiguousarray(state[name].numpy())
+            digest.update(f"{name} {values.shape} {values.dtype};".encode())
+            digest.update(values.data)
+    return digest.hexdigest()
+
+
+def trunk_state(weights: Weights) -> State:
+    """Read the weights an embedding needs: everything but the head, float32, on the CPU.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read, holds more than tensors, or belongs to another architecture.
+    """
+    from hybridleuk.embeddings.states import fitting_state, read_state
+
+    if weights.path is None:
+        from hybridleuk.embeddings.network import random_network
+
+        state = random_network(weights.record, weights.seed).state_dict()
+        return {k: v for k, v in state.items() if k.split(".")[0] not in weights.record.head}
+    return fitting_state(read_state(weights.path), weights.record, str(weights.path))
+
+
+def load_network(
+    record: Backbone, weights: WeightsLike = "default", random_state: int = 0
+) -> LoadedNetwork:
+    """Build the complete torchvision network of a backbone, on the CPU, in ``eval`` mode.
+
+    Its head is the file's where that fits, else a fresh one from `random_state`; whoever
+    fine-tunes replaces it anyway.
+
+    Parameters
+    ----------
+    record : Backbone
+    weights : {"default", "bundled", "random"} or path
+    random_state : int, default 0
+        Seed of everything that does not come from a file.
+
+    Returns
+    -------
+    LoadedNetwork
+        ``network, weights_hash, description``; the hash is that of :func:`fingerprint`.
+
+    Raises
+    ------
+    WeightsError
+        The weights cannot be had, or do not fit.
+    """
+    from hybridleuk.embeddings.network import random_network
+    from hybridleuk.embeddings.states import fitting_state, head_state, read_state
+
+    found = resolve_weights(record, weights, random_state)
+    found.announce()
+    network = random_network(record, random_state)
+    if found.path is not None:
+        state = read_state(found.path)
+        trunk = fitting_state(state, record, str(found.path))
+        _fingerprints[record.name, found.sha256] = _fingerprint_of(trunk)
+        network.load_state_dict({**network.state_dict(), **trunk, **head_state(state, network)})
+    return LoadedNetwork(network.eval(), fingerprint(found), found.description)
