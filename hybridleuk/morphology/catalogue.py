@@ -22,15 +22,20 @@ __all__ = [
     "CATALOGUE",
     "DEFAULT_FAMILIES",
     "FAMILIES",
+    "MORPHOLOGY_VERSION",
     "PROPERTIES",
     "Feature",
     "catalogue_table",
     "select_features",
 ]
 
+# Part of every cache key: raise it whenever any feature's value changes.
+MORPHOLOGY_VERSION = 1
+
 DEFAULT_FAMILIES = ("shape", "color", "texture")
 FAMILIES = (*DEFAULT_FAMILIES, "background")
-REGIONS = ("nucleus", "cytoplasm", "cell")
+# Color and texture of the whole cell add nothing to those of its two parts.
+COMPARTMENTS = ("nucleus", "cytoplasm")
 
 # name | unit | range | scale-free | formula | source
 _OUTLINE = """
@@ -132,7 +137,6 @@ od_blue    | OD   | 0 2.41    | yes | -log10(blue/255)                | Ruifrok 
 azure      | OD   | 0 10      | no  | azure after unmixing, at least 0 | Ruifrok 2001; Landini
 eosin      | OD   | 0 10      | no  | eosin after unmixing, at least 0 | Ruifrok 2001; Landini
 """
-_SKEWED = ("od_red", "od_green", "od_blue", "lab_a", "lab_b")
 _CONTRASTED = ("saturation", "lab_l", "lab_a", "lab_b", "od_red", "od_green", "od_blue")
 _PERCENTS = (5, 25, 50, 75, 95)
 
@@ -151,7 +155,7 @@ def _color(region: str) -> Iterator[Feature]:
         row["illumination_free"] = free
         limits = (0.0, high - low)
         yield Feature(f"{name}_std", std, range=limits, formula=f"std of {what}", **row)
-        if channel in _SKEWED:
+        if channel in color.SKEWED:
             row |= {"unit": "1", "range": (-float("inf"), float("inf"))}
             yield Feature(f"{name}_skew", skew, formula=f"skewness of {what}", **row)
     yield from _stain(region)
@@ -277,7 +281,7 @@ def _binary_patterns(region: str) -> Iterator[Feature]:
 
 
 def _background() -> Iterator[Feature]:
-    for part in ("nucleus", "cytoplasm"):
+    for part in COMPARTMENTS:
         for channel in ("red", "green", "blue"):
             yield Feature(
                 f"{part}_od_{channel}_over_background",
@@ -312,10 +316,10 @@ def _rows(table: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _all_features() -> Iterator[Feature]:
     yield from _shape()
-    for region in REGIONS:
+    for region in COMPARTMENTS:
         yield from _color(region)
     yield from _contrast()
-    for region in REGIONS:
+    for region in COMPARTMENTS:
         yield from _texture(region)
     yield from _background()
 

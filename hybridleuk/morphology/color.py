@@ -20,7 +20,7 @@ from hybridleuk.morphology.region import CellRegions, Region
 __all__ = [
     "CHANNELS",
     "OPTICAL_DENSITY",
-    "background_optical_density",
+    "SKEWED",
     "basophilia",
     "color_channels",
     "color_mean",
@@ -51,6 +51,7 @@ CHANNELS = (
     "azure",
     "eosin",
 )
+SKEWED = ("lab_a", "lab_b", "od_red", "od_green", "od_blue")
 HUE_CUT = 90.0
 
 Floats = npt.NDArray[np.float64]
@@ -63,6 +64,7 @@ OPTICAL_DENSITY: Floats = -np.log10(np.maximum(np.arange(256), 1) / 255.0)
 _STAINS = np.array([[0.834750, 0.513556, 0.196330], [0.092789, 0.954111, 0.283111]])
 _UNMIX: Floats = np.linalg.pinv(_STAINS)
 
+_SKEWED = slice(CHANNELS.index(SKEWED[0]), CHANNELS.index(SKEWED[-1]) + 1)
 _V = np.arange(256) / 255.0
 _LINEAR: Floats = np.where(_V <= 0.04045, _V / 12.92, ((_V + 0.055) / 1.055) ** 2.4)
 _RGB_TO_XYZ = np.array(
@@ -98,7 +100,7 @@ def color_std(region: Region, channel: str) -> float:
 
 
 def color_skew(region: Region, channel: str) -> float:
-    """Skewness of a channel: third central moment over the cubed standard deviation."""
+    """Skewness of one of :data:`SKEWED`: third central moment over the cubed deviation."""
     return float(region.shared(_summary)[2, CHANNELS.index(channel)])
 
 
@@ -158,31 +160,11 @@ def contrast_to_background(cell: CellRegions, channel: str, *, part: str) -> flo
     region: Region = getattr(cell, part)
     if region.empty:
         return 0.0
-    index = ("red", "green", "blue").index(channel)
-    return color_mean(region, f"od_{channel}") - float(cell.background[index])
-
-
-def background_optical_density(
-    image: npt.NDArray[np.uint8], cells: npt.NDArray[np.bool_]
-) -> Floats:
-    """Absorbance of the empty smear: of the median of its brighter half outside of `cells`.
-
-    Returns
-    -------
-    ndarray of shape (3,)
-        Zeros if nothing lies outside of the cells.
-    """
-    outside = image[~cells]
-    if not len(outside):
-        return np.zeros(3)
-    brightness = outside.sum(axis=1, dtype=np.int64)
-    brighter = outside[brightness >= np.median(brightness)]
-    return OPTICAL_DENSITY[np.median(brighter, axis=0).astype(np.uint8)]
+    empty = cell.background[("red", "green", "blue").index(channel)]
+    return color_mean(region, f"od_{channel}") + float(np.log10(max(empty, 1.0) / 255.0))
 
 
 def _channels(region: Region) -> Floats:
-    if region.parts:
-        return np.concatenate([part.shared(_channels) for part in region.parts], axis=1)
     return color_channels(region.pixels)
 
 
@@ -193,12 +175,13 @@ def _summary(region: Region) -> Floats:
     values = region.shared(_channels)
     mean = values.mean(axis=1)
     values = values - mean[:, None]
-    squares = values * values
-    std = np.sqrt(squares.mean(axis=1))
-    varies = std > 1e-9 * (1 + np.abs(mean))
-    std[~varies] = 0.0
-    third = np.einsum("ij,ij->i", squares, values) / values.shape[1]
-    skew = np.divide(third, std**3, out=np.zeros_like(std), where=varies)
+    std = np.sqrt(np.einsum("ij,ij->i", values, values) / values.shape[1])
+    std[std <= 1e-9 * (1 + np.abs(mean))] = 0.0
+    skewed = values[_SKEWED]
+    third = np.einsum("ij,ij->i", skewed * skewed, skewed) / values.shape[1]
+    skew = np.zeros_like(std)
+    np.divide(third, std[_SKEWED] ** 3, out=third, where=std[_SKEWED] > 0)
+    skew[_SKEWED] = np.where(std[_SKEWED] > 0, third, 0.0)
     return np.stack([mean, std, skew])
 
 

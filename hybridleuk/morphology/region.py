@@ -32,8 +32,6 @@ class Region:
     mask : ndarray of shape (H, W), bool
     image : ndarray of shape (H, W, 3), uint8, optional
         RGB. Only pixels inside `mask` are ever looked at. Needed by color and texture.
-    parts : tuple of Region, optional
-        Disjoint regions that `mask` is made of, whose colors need not be computed again.
 
     Examples
     --------
@@ -50,9 +48,7 @@ class Region:
         self,
         mask: npt.NDArray[Any],
         image: npt.NDArray[np.uint8] | None = None,
-        parts: tuple[Region, ...] = (),
     ) -> None:
-        self.parts = parts
         whole = np.asarray(mask, dtype=bool)
         self.box = bounding_box(whole)
         y0, x0, y1, x1 = self.box
@@ -93,7 +89,10 @@ class Region:
     @cached_property
     def padded(self) -> Mask:
         """Mask with one pixel of outside all around."""
-        return np.pad(self.mask, 1)
+        h, w = self.mask.shape
+        padded = np.zeros((h + 2, w + 2), dtype=bool)
+        padded[1:-1, 1:-1] = self.mask
+        return padded
 
     @cached_property
     def area(self) -> float:
@@ -218,7 +217,7 @@ class CellRegions:
         Disjoint masks; either may be empty.
     image : ndarray of shape (H, W, 3), uint8, optional
     background : ndarray of shape (3,), optional
-        Absorbance of the empty smear, for the features that are relative to it.
+        RGB of the empty smear, for the features that are relative to it; by default white.
     """
 
     def __init__(
@@ -228,11 +227,11 @@ class CellRegions:
         image: npt.NDArray[np.uint8] | None = None,
         background: Floats | None = None,
     ) -> None:
-        self.background = np.zeros(3) if background is None else background
+        self.background = np.full(3, 255.0) if background is None else background
         self.nucleus = Region(nucleus, image)
         self.cytoplasm = Region(cytoplasm, image)
         whole = np.asarray(nucleus, bool) | np.asarray(cytoplasm, bool)
-        self.cell = Region(whole, image, parts=(self.nucleus, self.cytoplasm))
+        self.cell = Region(whole, image)
 
 
 def bounding_box(mask: Mask) -> tuple[int, int, int, int]:

@@ -249,9 +249,11 @@ def _flooded(heights: npt.NDArray[np.float64], depth: float) -> npt.NDArray[np.f
     """Reconstruct `heights` from `heights - depth`: every peak loses at least `depth`."""
     level = np.maximum(heights - depth, 0.0)
     while True:
-        grown = np.pad(level, 1)
-        grown = np.maximum(np.maximum(grown[:-2], grown[1:-1]), grown[2:])
-        grown = np.maximum(np.maximum(grown[:, :-2], grown[:, 1:-1]), grown[:, 2:])
+        grown = level.copy()
+        for low, high in ((grown[:-1], grown[1:]), (grown[:, :-1], grown[:, 1:])):
+            wider = np.maximum(low, high)
+            np.maximum(low, wider, out=low)
+            np.maximum(high, wider, out=high)
         np.minimum(grown, heights, out=grown)
         if np.array_equal(grown, level):
             return level

@@ -36,7 +36,12 @@ _ENTROPY_RADIUS = 0.12
 _WIDEST_REACH = 127
 _STEPS = np.array([(0, 1), (1, 0), (1, 1), (1, -1)])
 _RING = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)])
-_FIRST, _SECOND = np.meshgrid(np.arange(LEVELS), np.arange(LEVELS), indexing="ij")
+_FIRST, _SECOND = (grid.ravel() for grid in np.indices((LEVELS, LEVELS)))
+_SUM, _STEP = _FIRST + _SECOND, (_FIRST - _SECOND) ** 2
+_MOMENTS: Floats = np.stack(
+    [_STEP, 1 / (1 + _STEP), _FIRST, _FIRST**2, _FIRST * _SECOND, _SUM**2, _SUM**3]
+)
+_ONE_HOT = np.eye(LEVELS // 2 + 1, LEVELS // 2, dtype=np.uint16).view(np.uint64)
 
 
 def cooccurrence_statistic(region: Region, statistic: str, reach: float) -> float:
@@ -135,22 +140,21 @@ def _distance(region: Region, part: float) -> int:
 
 
 def _statistics(region: Region, reach: float) -> tuple[float, ...]:
-    p = cooccurrence(region, _distance(region, reach))
+    p = cooccurrence(region, _distance(region, reach)).ravel()
     if not p.any():
         return (0.0,) * len(COOCCURRENCE)
-    mean = (p * _FIRST).sum()
-    variance = (p * (_FIRST - mean) ** 2).sum()
-    covariance = (p * (_FIRST - mean) * (_SECOND - mean)).sum()
-    deviation = _FIRST + _SECOND - 2 * mean
-    spread = (p * deviation**2).sum() ** 1.5
-    step = _FIRST - _SECOND
+    contrast, homogeneity, mean, square, product, square_of_sum, cube_of_sum = _MOMENTS @ p
+    variance, covariance = square - mean**2, product - mean**2
+    spread = (square_of_sum - 4 * mean**2) ** 1.5 if variance > 1e-9 else 0.0
+    skew = cube_of_sum - 6 * mean * square_of_sum + 16 * mean**3
+    present = p[p > 0]
     return (
-        float((p * step**2).sum()),
-        float((p / (1 + step**2)).sum()),
-        float(np.sqrt((p**2).sum())),
-        float(covariance / variance) if variance > 1e-12 else 1.0,
-        float(-(p[p > 0] * np.log2(p[p > 0])).sum()),
-        float((p * deviation**3).sum() / spread) if spread > 1e-12 else 0.0,
+        float(contrast),
+        float(homogeneity),
+        float(np.sqrt(present @ present)),
+        float(np.clip(covariance / variance, -1.0, 1.0)) if variance > 1e-9 else 1.0,
+        float(-(present @ np.log2(present))),
+        float(skew / spread) if spread > 1e-9 else 0.0,
     )
 
 
@@ -175,31 +179,40 @@ def _top_hats(region: Region, size: float) -> tuple[float, float]:
     if region.empty:
         return 0.0, 0.0
     reach = _distance(region, size / 2)
-    mask, green = region.mask, region.green
+    mask = region.mask
     # An erosion is the dilation of the complement, ~v = 255 - v; outside of the mask both see 0.
-    closed = ~_dilated(mask * ~_dilated(mask * green, reach), reach)
-    opened = _dilated(mask * ~_dilated(mask * ~green, reach), reach)
-    density = OPTICAL_DENSITY[green[mask]]
-    dark = density - OPTICAL_DENSITY[closed[mask]]
-    bright = OPTICAL_DENSITY[opened[mask]] - density
+    # So one pass over the image and its complement gives closing and opening.
+    both = np.stack([region.green, ~region.green]) * mask
+    widened = ~_dilated(both, reach) * mask
+    closed, not_opened = ~_dilated(widened, reach)[:, mask]
+    density = OPTICAL_DENSITY[region.green[mask]]
+    dark = density - OPTICAL_DENSITY[closed]
+    bright = OPTICAL_DENSITY[~not_opened] - density
     return float(dark.mean()), float(bright.mean())
 
 
-def _dilated(values: Bytes, reach: int) -> Bytes:
-    """Take the maximum over squares of side ``2 reach + 1``; beyond the border lies 0.
+def _dilated(layers: Bytes, reach: int) -> Bytes:
+    """Take each layer's maximum over squares of side ``2 reach + 1``; beyond the border lies 0.
 
     Windows are doubled until they are wide enough, so that the cost grows with the logarithm of
     their size.
     """
-    for axis in (0, 1):
-        rows = np.pad(np.moveaxis(values, axis, 0), ((reach, reach), (0, 0)))
-        side, width = 2 * reach + 1, 1
-        while width < side:
-            step = min(width, side - width)
-            rows = np.maximum(rows[:-step], rows[step:])
-            width += step
-        values = np.moveaxis(rows, 0, axis)
-    return values
+    grown = _padded(layers, reach)
+    side, width = 2 * reach + 1, 1
+    while width < side:
+        step = min(width, side - width)
+        grown = np.maximum(grown[:, :-step], grown[:, step:])
+        grown = np.maximum(grown[:, :, :-step], grown[:, :, step:])
+        width += step
+    return grown
+
+
+def _padded(layers: npt.NDArray, before: int, after: int | None = None) -> npt.NDArray:
+    after = before if after is None else after
+    n, h, w = layers.shape
+    padded = np.zeros((n, h + before + after, w + before + after), dtype=layers.dtype)
+    padded[:, before : before + h, before : before + w] = layers
+    return padded
 
 
 def _local_entropy(region: Region) -> tuple[float, float]:
@@ -207,24 +220,23 @@ def _local_entropy(region: Region) -> tuple[float, float]:
     if region.empty:
         return 0.0, 0.0
     reach = min(_distance(region, _ENTROPY_RADIUS / 2), _WIDEST_REACH)
-    levels = region.shared(_levels) // 2
-    present = levels == np.arange(LEVELS // 2, dtype=np.uint8)[:, None, None]
-    counts = _box_sums(present, reach)[:, region.mask]
-    n = counts.sum(axis=0)
+    counts = _level_counts(region.shared(_levels) // 2, reach)[region.mask]
+    n = counts.sum(axis=1)
     weights = np.arange((2 * reach + 1) ** 2 + 1, dtype=np.float64)
     weights[1:] *= np.log2(weights[1:])
-    entropy = (weights[n] - weights[counts].sum(axis=0)) / n
+    entropy = (weights[n] - weights[counts].sum(axis=1)) / n
     return float(entropy.mean()), float(entropy.std())
 
 
-def _box_sums(present: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.uint16]:
-    """Count true pixels of each layer in squares of side ``2 reach + 1``, same shape.
+def _level_counts(levels: Bytes, reach: int) -> npt.NDArray[np.uint16]:
+    """Count the pixels of each level in squares of side ``2 reach + 1``, (h, w, 8).
 
-    The running sums wrap around at 65536, which their differences do not notice as long as a
-    square has fewer pixels.
+    Four counts of 16 bits are added up at once, as one number of 64. The running sums wrap around,
+    which their differences do not notice as long as a square has fewer than 65536 pixels.
     """
-    padded = np.pad(present, ((0, 0), (reach + 1, reach), (reach + 1, reach)))
-    sums = padded.cumsum(axis=1, dtype=np.uint16).cumsum(axis=2, dtype=np.uint16)
+    packed = _padded(np.moveaxis(_ONE_HOT[levels], 2, 0), reach + 1, reach)
+    sums = packed.cumsum(axis=1).cumsum(axis=2)
     side = 2 * reach + 1
     rows = sums[:, side:] - sums[:, :-side]
-    return rows[:, :, side:] - rows[:, :, :-side]
+    squares = rows[:, :, side:] - rows[:, :, :-side]
+    return np.ascontiguousarray(np.moveaxis(squares, 0, 2)).view(np.uint16)

@@ -1,0 +1,254 @@
+"""Cells to rows of numbers: one image, or many in parallel, each measured only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridleuk import progress
+from hybridleuk.data.cache import Cache, cache_key, open_cache
+from hybridleuk.data.images import ImageLike, RGBImage, image_sha256, read_image
+from hybridleuk.exceptions import InputError
+from hybridleuk.morphology.catalogue import CATALOGUE, MORPHOLOGY_VERSION
+from hybridleuk.morphology.feature import Feature
+from hybridleuk.morphology.region import CellRegions
+from hybridleuk.segmentation.records import Cell, Cells
+
+__all__ = [
+    "UNUSABLE",
+    "ExtraFeatures",
+    "cell_regions",
+    "check_extra",
+    "in_parallel",
+    "measure_images",
+    "measure_values",
+    "usable_cells",
+]
+
+Floats = npt.NDArray[np.float64]
+ExtraFeatures: TypeAlias = Mapping[
+    str, Callable[[npt.NDArray[np.bool_], npt.NDArray[np.uint8]], float]
+]
+T = TypeVar("T")
+
+UNUSABLE = frozenset(
+    {"touches_border", "too_small", "low_contrast", "smudge_like", "nucleus_outside", "clumped"}
+)
+IMAGES_PER_BATCH = 16
+WORTH_WORKERS = 64
+_PARTS = ("nucleus", "cytoplasm")
+
+
+def cell_regions(
+    image: RGBImage, cells: Cells, cell: Cell, background: Floats | None = None
+) -> CellRegions:
+    """Cut one cell out: nucleus and cytoplasm within its box, with the image there."""
+    y0, x0, y1, x1 = cell.box
+    whole = cells.instances[y0:y1, x0:x1] == cell.number
+    nucleus = whole & cells.nucleus[y0:y1, x0:x1]
+    return CellRegions(nucleus, whole & ~nucleus, image[y0:y1, x0:x1], background)
+
+
+def measure_values(image: RGBImage, cells: Cells, features: Sequence[Feature]) -> Floats:
+    """Measure each cell: (n_cells, n_features), always finite, lengths in pixels."""
+    background = _background(image, features)
+    values = np.zeros((len(cells), len(features)))
+    for row, cell in zip(values, cells.cells, strict=True):
+        regions = cell_regions(image, cells, cell, background)
+        row[:] = [feature.measure(regions) for feature in features]
+    return values
+
+
+def measure_extra(image: RGBImage, cells: Cells, extra: ExtraFeatures) -> Floats:
+    """Call the user's functions for each cell: (n_cells, n_extra); what is not finite becomes 0."""
+    values = np.zeros((len(cells), len(extra)))
+    for row, cell in zip(values, cells.cells, strict=True):
+        regions = cell_regions(image, cells, cell)
+        y0, x0, y1, x1 = cell.box
+        for column, (name, function) in enumerate(extra.items()):
+            mask = np.zeros((y1 - y0, x1 - x0), dtype=bool)
+            part = getattr(regions, next((p for p in _PARTS if name.startswith(p)), "cell"))
+            top, left, bottom, right = part.box
+            mask[top:bottom, left:right] = part.mask
+            row[column] = _called(name, function, mask, image[y0:y1, x0:x1], cell)
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _called(
+    name: str, function: Callable[..., float], mask: Any, image: RGBImage, cell: Cell
+) -> float:
+    try:
+        return float(function(mask, image))
+    except Exception as error:
+        raise InputError(
+            f"Your feature {name!r} failed on cell {cell.number}, a mask of shape {mask.shape} "
+            f"({type(error).__name__}: {error}); it has to return a number for any mask."
+        ) from error
+
+
+def check_extra(extra: ExtraFeatures | None) -> dict[str, Callable[..., float]]:
+    """Return the user's features as a dict; their names must be new and their values callable."""
+    checked = dict(extra or {})
+    for name, function in checked.items():
+        if not isinstance(name, str) or not callable(function):
+            raise InputError(
+                f"extra holds {name!r}: {function!r}; expected names with functions of "
+                "(mask, image)."
+            )
+        if name in CATALOGUE:
+            raise InputError(f"extra redefines {name!r}; choose a name outside the catalogue.")
+    return checked
+
+
+def usable_cells(cells: Iterable[Cell]) -> npt.NDArray[np.bool_]:
+    """Mark the cells an image's features are aggregated over.
+
+    The central cell, if the image is about one; else all cells without a flag of
+    :data:`UNUSABLE`; else, as nothing better is there, all cells.
+    """
+    listed = list(cells)
+    central = np.array([cell.central for cell in listed], dtype=bool)
+    if central.any():
+        return central
+    sound = np.array([not UNUSABLE.intersection(cell.flags) for cell in listed], dtype=bool)
+    return sound if sound.any() else np.ones(len(listed), dtype=bool)
+
+
+def measure_images(
+    images: Sequence[ImageLike],
+    features: Sequence[Feature],
+    *,
+    extra: ExtraFeatures | None = None,
+    method: str = "otsu",
+    cache: Any = "default",
+    n_jobs: int | None = None,
+) -> Iterator[Floats]:
+    """Measure the cells of many images, in order; what the cache knows is not computed.
+
+    Yields
+    ------
+    ndarray of shape (n_cells, 2 + n_features + n_extra)
+        Whether the cell is to be aggregated, whether it has a flag of :data:`UNUSABLE`, values.
+    """
+    store = open_cache(cache)
+    try:
+        with progress.task("Measuring cells", len(images)) as task:
+            columns = [_known_or_measured(images, features, method, cache, store, n_jobs)]
+            if extra:
+                compute = (_extra_batch, dict(extra), method, cache)
+                columns.append(in_parallel(compute, images, n_jobs))
+            for parts in zip(*columns, strict=True):
+                task.advance()
+                yield np.hstack(parts)
+    finally:
+        if store:
+            store.close()
+
+
+def _known_or_measured(
+    images: Sequence[ImageLike],
+    features: Sequence[Feature],
+    method: str,
+    cache: Any,
+    store: Cache | None,
+    n_jobs: int | None,
+) -> Iterator[Floats]:
+    keys = measurement_keys(images, features, method) if store else [""] * len(images)
+    known = store.get_many(keys) if store else {}
+    todo = [index for index, key in enumerate(keys) if key not in known]
+    names = [feature.name for feature in features]
+    compute = (_measured_batch, names, method, cache)
+    measured = in_parallel(compute, [images[index] for index in todo], n_jobs)
+    unsaved: dict[str, Floats] = {}
+    try:
+        for key in keys:
+            if key not in known:
+                unsaved[key] = next(measured)
+            yield unsaved[key] if key in unsaved else known[key]
+            if store and len(unsaved) >= IMAGES_PER_BATCH:
+                store.put_many(unsaved)
+                known |= unsaved
+                unsaved = {}
+    finally:
+        if store and unsaved:
+            store.put_many(unsaved)
+
+
+def measurement_keys(
+    images: Iterable[ImageLike], features: Sequence[Feature], method: str
+) -> list[str]:
+    """Return the key in the cache of each image's measurements."""
+    from hybridleuk.segmentation.cells import SEGMENTATION_VERSION
+
+    recipe = {
+        "segmentation": SEGMENTATION_VERSION,
+        "method": method,
+        "morphology": MORPHOLOGY_VERSION,
+        "features": [feature.name for feature in features],
+    }
+    return [cache_key("morphology", image_sha256(image), recipe) for image in images]
+
+
+def in_parallel(
+    compute: tuple[Any, ...], images: Sequence[Any], n_jobs: int | None
+) -> Iterator[Any]:
+    """Yield what ``function(batch, *arguments)`` returns for each image, in order.
+
+    By default (`n_jobs` None) all cores work on more than 64 images, and one core on fewer, where
+    starting the workers would take longer than the work.
+    """
+    from joblib import Parallel, delayed
+
+    function, *arguments = compute
+    if n_jobs is None:
+        n_jobs = -1 if len(images) > WORTH_WORKERS else 1
+    starts = range(0, len(images), IMAGES_PER_BATCH)
+    batches = (images[start : start + IMAGES_PER_BATCH] for start in starts)
+    jobs = (delayed(function)(batch, *arguments) for batch in batches)
+    for results in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+        yield from results
+
+
+def _measured_batch(
+    images: Sequence[ImageLike], names: Sequence[str], method: str, cache: Any
+) -> list[Floats]:
+    features = [CATALOGUE[name] for name in names]
+
+    def measured(image: RGBImage, cells: Cells) -> Floats:
+        flagged = [bool(UNUSABLE.intersection(cell.flags)) for cell in cells.cells]
+        marks = np.column_stack([usable_cells(cells.cells), np.array(flagged, dtype=bool)])
+        return np.hstack([marks, measure_values(image, cells, features)])
+
+    return _for_each(images, measured, method, cache)
+
+
+def _extra_batch(
+    images: Sequence[ImageLike], extra: ExtraFeatures, method: str, cache: Any
+) -> list[Floats]:
+    return _for_each(images, lambda image, cells: measure_extra(image, cells, extra), method, cache)
+
+
+def _for_each(
+    images: Sequence[ImageLike],
+    measure: Callable[[RGBImage, Cells], Floats],
+    method: str,
+    cache: Any,
+) -> list[Floats]:
+    from hybridleuk.segmentation.cells import iter_cells
+
+    with progress.report_to(progress.Listener()):
+        found = iter_cells(images, method=method, cache=cache, n_jobs=1)
+        return [
+            measure(read_image(image), cells) for image, cells in zip(images, found, strict=True)
+        ]
+
+
+def _background(image: RGBImage, features: Sequence[Feature]) -> Floats | None:
+    if all(feature.family != "background" for feature in features):
+        return None
+    from hybridleuk.segmentation.stain import estimate_background
+
+    return estimate_background(image)
