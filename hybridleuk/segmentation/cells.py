@@ -1,0 +1,190 @@
+"""Leukocytes in an image: found, outlined, and doubted where doubt is due.
+
+The way a cell is found, all of it in optical density against the background so that camera and lamp
+cancel (see :mod:`~hybridleuk.segmentation.stain`):
+
+1. :mod:`~hybridleuk.segmentation.scene`: background, what is stained at all, what is stained like a
+   nucleus.
+2. :mod:`~hybridleuk.segmentation.nuclei`: lobes of one nucleus joined, neighbours parted, platelets
+   and debris dropped by their size beside red cells.
+3. :mod:`~hybridleuk.segmentation.refine`: each cell at full detail; pixels vote for cell against
+   background and red cells, the best star-shaped outline is taken, the nucleus parted within.
+4. :mod:`~hybridleuk.segmentation.quality`: numbers, flags, which cell is the central one.
+
+Examples
+--------
+>>> import numpy as np
+>>> from hybridleuk.segmentation.cells import find_cells
+>>> image = np.full((96, 96, 3), 230, dtype=np.uint8)
+>>> y, x = np.mgrid[:96, :96] - 48
+>>> image[np.hypot(y, x) < 28] = (190, 180, 215)
+>>> image[np.hypot(y, x) < 18] = (90, 50, 140)
+>>> cells = find_cells(image)
+>>> len(cells), cells.cells[0].central, find_cells(image[:40, :40] * 0 + 230).flags
+(1, True, ('low_contrast', 'no_color', 'no_cell'))
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from hybridleuk import progress
+from hybridleuk.data.cache import Cache, cache_key, open_cache
+from hybridleuk.data.images import ImageLike, RGBImage, check_images, image_sha256, read_image
+from hybridleuk.exceptions import InputError
+from hybridleuk.segmentation.hsv import find_by_hsv
+from hybridleuk.segmentation.nuclei import nucleus_groups
+from hybridleuk.segmentation.quality import CellMasks, assemble
+from hybridleuk.segmentation.records import FLAGS, Cell, Cells
+from hybridleuk.segmentation.refine import cut_out, draw_cell_masks
+from hybridleuk.segmentation.scene import look, red_sample
+
+__all__ = [
+    "FLAGS",
+    "METHODS",
+    "SEGMENTATION_VERSION",
+    "Cell",
+    "Cells",
+    "find_cells",
+    "find_cells_cached",
+    "iter_cells",
+]
+
+SEGMENTATION_VERSION = 1
+METHODS = ("otsu", "hsv")
+
+_BATCH = 32
+
+
+def find_cells(image: RGBImage, *, method: str = "otsu") -> Cells:
+    """Find the leukocytes of an image, a single-cell crop or a field of many.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+        RGB, at least 16 pixels a side.
+    method : {"otsu", "hsv"}, default "otsu"
+        ``"otsu"``: thresholds of each image's own, then outlines (see the module).
+        ``"hsv"``: fixed thresholds in HSV, the published baseline
+        (:mod:`~hybridleuk.segmentation.hsv`).
+
+    Returns
+    -------
+    Cells
+        Masks at the size of the image. An image without a leukocyte gives none of them and the
+        flag ``no_cell``.
+
+    Raises
+    ------
+    InputError
+        `method` is not known, or `image` is no RGB image.
+    """
+    _check_method(method)
+    pixels = read_image(image)
+    return find_by_hsv(pixels) if method == "hsv" else _find_by_otsu(pixels)
+
+
+def find_cells_cached(
+    image: ImageLike, *, method: str = "otsu", cache: str | os.PathLike[str] | None = "default"
+) -> Cells:
+    """Find the leukocytes of one image or file, or fetch them from the cache."""
+    return next(iter_cells([image], method=method, cache=cache))
+
+
+def iter_cells(
+    images: Sequence[ImageLike],
+    *,
+    method: str = "otsu",
+    cache: str | os.PathLike[str] | None = "default",
+    n_jobs: int | None = None,
+) -> Iterator[Cells]:
+    """Find the leukocytes of many images, in their order, without keeping them.
+
+    Parameters
+    ----------
+    images : sequence of path or array
+    method : {"otsu", "hsv"}, default "otsu"
+    cache : "default", None or path
+        Where results are kept by content; they are stored every 32 images.
+    n_jobs : int, optional
+        Processes, as joblib counts them; 1 if not given.
+
+    Yields
+    ------
+    Cells
+        One for each image.
+
+    Raises
+    ------
+    InputError
+        `method` is not known, or `images` is no sequence of images.
+    ImageError
+        An image cannot be read.
+    """
+    _check_method(method)
+    return _iterate(check_images(images), method, open_cache(cache), n_jobs)
+
+
+def _iterate(
+    images: list[ImageLike], method: str, store: Cache | None, n_jobs: int | None
+) -> Iterator[Cells]:
+    from joblib import Parallel
+
+    try:
+        with (
+            progress.task("Finding cells", total=len(images)) as task,
+            Parallel(n_jobs=n_jobs) as parallel,
+        ):
+            listed = iter(images)
+            while batch := list(islice(listed, _BATCH)):
+                for cells in _batch(batch, method, store, parallel):
+                    task.advance()
+                    yield cells
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _batch(batch: list[ImageLike], method: str, store: Cache | None, parallel: Any) -> list[Cells]:
+    from joblib import delayed
+
+    if store is None:
+        return [Cells.unpack(p) for p in parallel(delayed(_packed)(i, method) for i in batch)]
+    recipe = {"method": method, "version": SEGMENTATION_VERSION}
+    keys = [cache_key("cells", image_sha256(image), recipe) for image in batch]
+    known = store.get_many(keys)
+    missing = {key: image for key, image in zip(keys, batch, strict=True) if key not in known}
+    made = parallel(delayed(_packed)(image, method) for image in missing.values())
+    fresh = dict(zip(missing, made, strict=True))
+    if fresh:
+        store.put_many(fresh)
+    return [Cells.unpack(known[key] if key in known else fresh[key]) for key in keys]
+
+
+def _packed(image: ImageLike, method: str) -> np.ndarray:
+    return find_cells(read_image(image), method=method).pack()
+
+
+def _check_method(method: str) -> None:
+    if method not in METHODS:
+        raise InputError(
+            f"Unknown segmentation method {method!r}; choose one of {', '.join(METHODS)}."
+        )
+
+
+def _find_by_otsu(image: RGBImage) -> Cells:
+    scene = look(image)
+    found: list[CellMasks] = []
+    if "low_contrast" not in scene.flags:
+        groups = nucleus_groups(scene)
+        red = red_sample(scene, groups)
+        for label in np.flatnonzero(np.bincount(groups.ravel())[1:]) + 1:
+            patch = cut_out(image, scene, groups, int(label), red)
+            found.append(draw_cell_masks(patch))
+    height, width = image.shape[:2]
+    return assemble([f for f in found if f.cell.any()], (height, width), scene.flags)

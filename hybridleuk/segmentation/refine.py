@@ -1,0 +1,221 @@
+"""One cell at full detail: the votes of its pixels, its outline, its nucleus within."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+
+from hybridleuk.data.images import RGBImage
+from hybridleuk.segmentation.contour import star_outline, star_region
+from hybridleuk.segmentation.quality import CellMasks
+from hybridleuk.segmentation.resample import resample
+from hybridleuk.segmentation.scene import Scene, contrast_to_background
+from hybridleuk.segmentation.stain import multi_otsu, optical_density
+
+__all__ = ["Patch", "cut_out", "draw_cell_masks"]
+
+BoolImage = npt.NDArray[np.bool_]
+FloatImage = npt.NDArray[Any]
+
+_REACH = 2.4
+_DETAIL = 40.0
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The surroundings of one nucleus, at a scale where the nucleus has a radius of up to 40 px.
+
+    Attributes
+    ----------
+    window : tuple of slice
+        Where in the image it lies.
+    density : ndarray of shape (h, w, 3)
+        Optical density.
+    nucleus, others : ndarray of shape (h, w), bool
+        This nucleus and the other nuclei, as found in the scene.
+    radius : float
+        Of a disk as large as the nucleus, in pixels of the patch.
+    red : ndarray of shape (k, 3) or None
+        Optical densities of red cells in the scene.
+    """
+
+    window: tuple[slice, slice]
+    density: npt.NDArray[np.float32]
+    nucleus: BoolImage
+    others: BoolImage
+    radius: float
+    foreground_level: float
+    dark_level: float
+    red: npt.NDArray[np.float32] | None
+
+
+def cut_out(
+    image: RGBImage, scene: Scene, groups: npt.NDArray[np.int32], label: int, red: Any
+) -> Patch:
+    """Cut the surroundings of one nucleus out of the image."""
+    mine = groups == label
+    rows, columns = np.nonzero(mine)
+    radius = float(np.sqrt(len(rows) / np.pi)) * scene.scale
+    height, width = groups.shape
+    ratio = image.shape[0] / height, image.shape[1] / width
+    center = (rows.mean() + 0.5) * ratio[0], (columns.mean() + 0.5) * ratio[1]
+    half = [
+        _REACH * radius * 0.6 + np.abs(axis - axis.mean()).max() * scene.scale
+        for axis in (rows, columns)
+    ]
+    window = _window(center, half, image.shape[:2])
+    detail = max(1.0, radius / _DETAIL)
+    shape = tuple(max(4, round((s.stop - s.start) / detail)) for s in window)
+    pixels = image[window]
+    if detail > 1.0:
+        pixels = np.rint(resample(pixels, (shape[0], shape[1]))).astype(np.uint8)
+    density = optical_density(pixels, scene.background)
+    own = _zoom(mine, window, ratio, density.shape[:2])
+    others = _zoom((groups > 0) & ~mine, window, ratio, density.shape[:2])
+    return Patch(
+        window,
+        density,
+        own,
+        others & ~own,
+        radius / detail,
+        scene.foreground_level,
+        scene.dark_level,
+        red,
+    )
+
+
+def _window(
+    center: tuple[float, float], half: list[float], shape: tuple[int, ...]
+) -> tuple[slice, slice]:
+    low = [max(0, int(np.floor(c - h))) for c, h in zip(center, half, strict=True)]
+    high = [min(n, int(np.ceil(c + h))) for c, h, n in zip(center, half, shape, strict=True)]
+    return slice(low[0], high[0]), slice(low[1], high[1])
+
+
+def _zoom(
+    mask: BoolImage, window: tuple[slice, slice], ratio: tuple[float, float], shape: Any
+) -> BoolImage:
+    """Bring a mask of the scene into a patch."""
+    axes = []
+    for part, r, n in zip(window, ratio, shape, strict=True):
+        step = (part.stop - part.start) / n
+        axes.append((part.start + (np.arange(n) + 0.5) * step) / r - 0.5)
+    where = np.meshgrid(*axes, indexing="ij")
+    soft = ndi.map_coordinates(mask.astype(np.float32), where, order=1, mode="nearest")
+    zoomed: BoolImage = soft > 0.5
+    return zoomed
+
+
+def draw_cell_masks(patch: Patch) -> CellMasks:
+    """Outline the cell and its nucleus."""
+    width = max(0.7, 0.03 * patch.radius)
+    smooth = ndi.gaussian_filter(patch.density, (width, width, 0))
+    contrast = contrast_to_background(smooth)
+    center = ndi.center_of_mass(patch.nucleus)
+    reach = _REACH * patch.radius + 4
+    level = patch.foreground_level
+    for _ in range(2):
+        votes = _votes(patch, smooth, contrast, level)
+        outline = star_outline(votes, center, reach)
+        region = star_region(outline, center, votes.shape)
+        center = ndi.center_of_mass(region | patch.nucleus)
+        level = _own_level(contrast[region & ~patch.nucleus], patch.foreground_level)
+    cell = _tidy(region & (votes > 0), patch)
+    nucleus = _nucleus(cell, smooth, patch)
+    size = tuple(s.stop - s.start for s in patch.window)
+    above = _nucleus_contrast(patch, nucleus)
+    return CellMasks(patch.window, _enlarged(cell, size), _enlarged(nucleus, size), above)
+
+
+def _nucleus_contrast(patch: Patch, nucleus: BoolImage) -> float:
+    """Green optical density of the nucleus over that of what is outside of it."""
+    green = patch.density[..., 1]
+    if not nucleus.any() or nucleus.all():
+        return 0.0
+    return float(np.median(green[nucleus]) - np.median(green[~nucleus]))
+
+
+def _own_level(cytoplasm: FloatImage, level: float) -> float:
+    """Contrast that parts this cell from the background: 0.4 of that of its cytoplasm."""
+    if cytoplasm.size < 10:
+        return level
+    return float(np.clip(0.4 * np.median(cytoplasm), 0.6 * level, 2.0 * level))
+
+
+def _enlarged(mask: BoolImage, size: tuple[int, ...]) -> BoolImage:
+    if mask.shape == size:
+        return mask
+    enlarged: BoolImage = resample(mask, (size[0], size[1])) > 0.5
+    return enlarged
+
+
+def _votes(patch: Patch, smooth: FloatImage, contrast: FloatImage, level: float) -> FloatImage:
+    """Vote for each pixel, -1 to 1, to be cell: stained, and not as red cells are."""
+    stained = np.clip((contrast - level) / level, -1.0, 1.0)
+    votes = stained
+    if patch.red is not None:
+        votes = np.minimum(stained, _against_red(patch, smooth, stained > 0))
+    votes = np.where(patch.nucleus, 1.0, votes)
+    votes[patch.others] = -1.0
+    if patch.others.any():
+        nearer = ndi.distance_transform_edt(~patch.others) < ndi.distance_transform_edt(
+            ~patch.nucleus
+        )
+        votes[nearer] = -1.0
+    return votes
+
+
+def _against_red(patch: Patch, smooth: FloatImage, stained: BoolImage) -> FloatImage:
+    """Vote by colour, -1 (like the red cells) to 1 (like what surrounds the nucleus)."""
+    distance = ndi.distance_transform_edt(~patch.nucleus)
+    near = stained & (distance > 1) & (distance < 2 + 0.15 * patch.radius)
+    red = patch.red
+    if red is None or near.sum() < 20:
+        return np.ones(stained.shape)
+    ring = smooth[near]
+    spread = np.cov(red.T) + np.cov(ring.T) + 4e-4 * np.eye(3)
+    middle = np.median(red, axis=0)
+    own = np.median(ring, axis=0)
+    axis = np.linalg.solve(spread, own - middle)
+    apart = float(axis @ (own - middle))
+    if apart < 1.0:
+        return np.ones(stained.shape)
+    projected = (smooth - (own + middle) / 2) @ axis
+    votes: FloatImage = np.clip(2.0 * projected / apart, -1.0, 1.0)
+    votes[smooth @ [1, 1, -1] > patch.dark_level] = 1.0
+    return votes
+
+
+def _tidy(mask: BoolImage, patch: Patch) -> BoolImage:
+    """Smooth the outline, fill the holes, keep what holds the nucleus."""
+    reach = max(1, round(0.08 * patch.radius))
+    smooth = ndi.gaussian_filter(mask.astype(np.float32), reach) > 0.5
+    filled = ndi.binary_fill_holes(smooth)
+    labels, n = ndi.label(filled)
+    if n <= 1:
+        return filled
+    held = np.bincount(labels[patch.nucleus], minlength=n + 1)
+    held[0] = 0
+    kept: BoolImage = labels == held.argmax()
+    return kept
+
+
+def _nucleus(cell: BoolImage, smooth: FloatImage, patch: Patch) -> BoolImage:
+    """Part the cell by its green light into nucleus and cytoplasm."""
+    green = smooth[..., 1]
+    around = ndi.binary_dilation(cell, iterations=2)
+    lower, upper = multi_otsu(green[around], classes=3)
+    core = float(np.median(green[patch.nucleus & around])) if patch.nucleus.any() else upper
+    dark = (green > max(0.5 * (lower + core), lower)) & cell
+    dark = ndi.binary_opening(dark)
+    labels, n = ndi.label(dark)
+    if n == 0:
+        return patch.nucleus & cell
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    nucleus: BoolImage = ndi.binary_fill_holes((areas >= 0.06 * areas.max())[labels] & dark)
+    return nucleus

@@ -1,0 +1,183 @@
+"""What an image shows before any cell is looked at: background, red cells, dark nuclei.
+
+Nuclei take the azure dye, which absorbs red and green light and lets blue pass; haemoglobin and
+eosin absorb green and blue and let red pass. So ``OD_red + OD_green - OD_blue`` (the *azure index*)
+is high in nuclei and platelets, low in red cells and eosinophil granules, whatever the camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+
+from hybridleuk.data.images import RGBImage
+from hybridleuk.segmentation.resample import resample
+from hybridleuk.segmentation.stain import (
+    estimate_background,
+    multi_otsu,
+    optical_density,
+    void_mask,
+)
+
+__all__ = [
+    "Scene",
+    "azure_index",
+    "contrast_to_background",
+    "look",
+    "red_cell_radius",
+    "red_sample",
+]
+
+WORK_PIXELS = 80_000
+MINIMUM_CONTRAST = 0.10
+_BACKGROUND_SHARE = 0.02
+
+FloatImage = npt.NDArray[Any]
+BoolImage = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image at the scale where cells are looked for.
+
+    Attributes
+    ----------
+    scale : float
+        Pixels of the image per pixel of the arrays below, at least 1.
+    background : ndarray of shape (3,)
+        RGB of the empty smear.
+    density : ndarray of shape (h, w, 3)
+        Optical density.
+    azure : ndarray of shape (h, w)
+        Azure index, smoothed.
+    foreground : ndarray of shape (h, w), bool
+        Everything that is not empty smear.
+    dark : ndarray of shape (h, w), bool
+        Nuclei, platelets and other things stained like them.
+    foreground_level, dark_level : float
+        The thresholds behind the two masks.
+    flags : tuple of str
+        Doubts about the image.
+    """
+
+    scale: float
+    background: npt.NDArray[np.float64]
+    density: npt.NDArray[np.float32]
+    azure: npt.NDArray[np.float32]
+    foreground: BoolImage
+    dark: BoolImage
+    foreground_level: float
+    dark_level: float
+    flags: tuple[str, ...]
+
+
+def azure_index(density: FloatImage) -> npt.NDArray[np.float32]:
+    """``OD_red + OD_green - OD_blue``; the optical density itself where the image is grey."""
+    index: npt.NDArray[np.float32] = density[..., 0] + density[..., 1] - density[..., 2]
+    return index
+
+
+def look(image: RGBImage) -> Scene:
+    """Estimate the background and find what is stained like a nucleus."""
+    scale = max(1.0, float(np.sqrt(image.shape[0] * image.shape[1] / WORK_PIXELS)))
+    shape = tuple(max(8, round(side / scale)) for side in image.shape[:2])
+    small = image
+    if scale > 1.0:
+        small = np.rint(resample(image, (shape[0], shape[1]))).astype(np.uint8)
+    background = estimate_background(small)
+    density = optical_density(small, background)
+    density[void_mask(small)] = 0.0
+    azure: FloatImage = ndi.gaussian_filter(azure_index(density), 1.0)
+    contrast = contrast_to_background(ndi.gaussian_filter(density, (0.7, 0.7, 0)))
+    pale, deep = foreground_level(contrast), dark_level(azure)
+    doubts = _doubts(small, contrast)
+    return Scene(
+        scale, background, density, azure, contrast > pale, azure > deep, pale, deep, doubts
+    )
+
+
+def contrast_to_background(density: FloatImage) -> npt.NDArray[np.float32]:
+    """How far a pixel is from empty smear: the range of its optical densities, 0 included.
+
+    A pale lilac cytoplasm on a grey ground differs in colour, not in depth; this sees both.
+    """
+    high = np.maximum(density.max(axis=2), 0.0)
+    low = np.minimum(density.min(axis=2), 0.0)
+    contrast: npt.NDArray[np.float32] = high - low
+    return contrast
+
+
+def foreground_level(contrast: FloatImage) -> float:
+    """Contrast above which a pixel is not empty: 0.65 of Otsu's threshold of the pale range."""
+    (level,) = multi_otsu(np.clip(contrast, 0.0, 0.25), classes=2)
+    return float(np.clip(0.65 * level, 0.03, 0.2))
+
+
+def dark_level(azure: FloatImage) -> float:
+    """Azure index above which a pixel belongs to a nucleus or to something stained like one."""
+    lower, upper = multi_otsu(np.clip(azure, 0.0, None), classes=3, power=0.5)
+    return max(0.5 * (lower + upper), MINIMUM_CONTRAST)
+
+
+def red_cell_radius(scene: Scene, away: BoolImage) -> float | None:
+    """Typical radius of the red cells, in pixels of the scene.
+
+    Parameters
+    ----------
+    scene : Scene
+    away : ndarray of shape (h, w), bool
+        Where red cells may be looked for: away from leukocytes.
+
+    Returns
+    -------
+    float or None
+        Upper quartile of the half-widths of what is not empty there, holes filled; None where
+        fewer than three such things are seen or they cover under 3 % of the image.
+    """
+    body = ndi.binary_fill_holes(scene.foreground & away)
+    body = ndi.binary_opening(body, iterations=2)
+    if body.mean() < 0.03:
+        return None
+    depth = ndi.distance_transform_edt(body)
+    peaks = (depth == ndi.maximum_filter(depth, size=9)) & (depth > 3.0)
+    inner = np.zeros_like(peaks)
+    inner[4:-4, 4:-4] = True
+    heights = depth[peaks & inner]
+    if len(heights) < 3:
+        return None
+    return float(np.percentile(heights, 75))
+
+
+def red_sample(scene: Scene, nuclei: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
+    """Optical densities of red cells: of what is stained, but no nucleus, and far from nuclei.
+
+    Returns
+    -------
+    ndarray of shape (k, 3), float32, or None
+        None where under 1 % of the image, or under 100 pixels, qualify.
+    """
+    distance = ndi.distance_transform_edt(nuclei == 0)
+    areas = np.bincount(nuclei.ravel())[1:]
+    far = distance > (1.8 * np.sqrt(areas.max() / np.pi) if areas.size else 0)
+    red = scene.foreground & far & (scene.azure < 0.5 * scene.dark_level)
+    red = ndi.binary_erosion(red)
+    if red.sum() < max(100, 0.01 * red.size):
+        return None
+    sample: npt.NDArray[np.float32] = scene.density[red]
+    return sample
+
+
+def _doubts(image: RGBImage, contrast: FloatImage) -> tuple[str, ...]:
+    doubts = []
+    if np.percentile(contrast, 99.5) < MINIMUM_CONTRAST:
+        doubts.append("low_contrast")
+    if (np.abs(contrast) < 0.05).mean() < _BACKGROUND_SHARE:
+        doubts.append("no_background")
+    spread = image.max(axis=2).astype(int) - image.min(axis=2)
+    if np.percentile(spread, 99) <= 3:
+        doubts.append("no_color")
+    return tuple(doubts)
