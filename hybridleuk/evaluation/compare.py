@@ -1,0 +1,238 @@
+"""Compare classifiers on images: the same folds, intervals over groups, shortcuts beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridleuk import progress
+from hybridleuk.data.manifest import Manifest
+from hybridleuk.data.splits import Fold, check_labels
+from hybridleuk.evaluation import document as documents
+from hybridleuk.evaluation.checkpoints import Checkpoints
+from hybridleuk.evaluation.comparison import Comparison
+from hybridleuk.evaluation.crossval import (
+    OutOfFold,
+    Study,
+    cross_validate,
+    draw_folds,
+    fit_and_score,
+)
+from hybridleuk.evaluation.resampling import Resamples
+from hybridleuk.evaluation.shortcuts import SHORTCUTS, ShortcutClassifier, shortcut_features
+from hybridleuk.exceptions import InputError, SplitError
+
+__all__ = ["Comparison", "compare_estimators"]
+
+Array = npt.NDArray[Any]
+SPLITS = ("group", "random", "both")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every candidate of one comparison has in common."""
+
+    study: Study
+    plan: Mapping[str, list[list[Fold]]]
+    checkpoints: Checkpoints
+    advance: Callable[[str], None]
+
+
+def compare_estimators(
+    estimators: Mapping[str, Any],
+    manifest: Manifest,
+    *,
+    split: str | None = None,
+    folds: int = 5,
+    repeats: int = 1,
+    random_state: int = 0,
+    shortcuts: bool = True,
+    directory: str | os.PathLike[str] | None = None,
+    external: Mapping[str, Manifest] | None = None,
+    notes: Sequence[str] = (),
+    cache: Any = "default",
+    n_draws: int = 1000,
+    command: str | None = None,
+) -> Comparison:
+    """Cross-validate classifiers on identical folds and say what the figures are worth.
+
+    Parameters
+    ----------
+    estimators : mapping of name to classifier
+        scikit-learn classifiers whose `X` is a list of image paths and that have
+        ``predict_proba``. They are cloned, not changed; ``fit`` is given ``groups`` if it takes
+        them and the split is by group.
+    manifest : Manifest
+        With labels.
+    split : {"group", "random", "both"}, optional
+        By default ``"group"`` where groups are known, else ``"random"``. ``"both"`` runs everything
+        twice and gives the leakage gap.
+    folds : int, default 5
+    repeats : int, default 1
+    random_state : int, default 0
+        Of the folds and of the bootstrap.
+    shortcuts : bool, default True
+        Run the shortcut baselines on the same folds.
+    directory : path, optional
+        Finished folds are kept in ``directory/folds``; the same call resumes from there.
+    external : mapping of name to Manifest, optional
+        Every candidate is fitted on all of `manifest` and scored on each.
+    notes : sequence of str
+        Said at the top of the report, such as that weights are random.
+    cache : "default", path or None
+        Of the shortcut features.
+    n_draws : int, default 1000
+        Bootstrap draws.
+    command : str, optional
+        What the user typed, for the report.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        There is no candidate, one gives no probabilities, or `split` is unknown.
+    SplitError
+        Labels or groups do not allow the split.
+    """
+    if not estimators:
+        raise InputError("No candidate given; expected at least one classifier.")
+    study = _study(manifest)
+    plan = {
+        kind: draw_folds(
+            study.labels,
+            study.groups,
+            split=kind,
+            folds=folds,
+            repeats=repeats,
+            random_state=random_state,
+        )
+        for kind in _kinds(split, study)
+    }
+    others = {name: _external_study(name, m, study) for name, m in (external or {}).items()}
+    jobs = len(estimators) * (len(plan) * folds * repeats + len(others))
+    store = Checkpoints(None if directory is None else Path(directory) / "folds")
+    with progress.task("Comparing", jobs, "folds") as task:
+        run = _Run(study, plan, store, lambda name: task.advance(detail=name))
+        results = _out_of_fold(run, estimators)
+        scored = {name: _scored(run, estimators, other) for name, other in others.items()}
+    baselines = _shortcuts(run, manifest, cache) if shortcuts else {}
+    codes = np.searchsorted(study.classes, study.labels)
+    resamples = Resamples.draw(
+        codes,
+        n_classes=len(study.classes),
+        groups=study.groups,
+        n_draws=n_draws,
+        random_state=random_state,
+    )
+    settings = documents.Settings(split or next(iter(plan)), folds, repeats, random_state, n_draws)
+    return documents.build(
+        manifest,
+        study,
+        plan,
+        results,
+        baselines,
+        {name: (m, others[name], scored[name]) for name, m in (external or {}).items()},
+        resamples,
+        settings,
+        estimators,
+        notes=notes,
+        command=command,
+    )
+
+
+def _study(manifest: Manifest) -> Study:
+    if manifest.labels is None:
+        raise SplitError(
+            "The images carry no labels; put them in one sub-folder per class or give a manifest "
+            "with a column 'label'."
+        )
+    labels = check_labels(manifest.labels)
+    return Study(manifest.paths, labels, manifest.groups, list(manifest.frame["sha256"]))
+
+
+def _kinds(split: str | None, study: Study) -> tuple[str, ...]:
+    if split is None:
+        return ("group",) if study.groups is not None else ("random",)
+    if split not in SPLITS:
+        raise InputError(f"split is {split!r}; expected one of {', '.join(SPLITS)}.")
+    return ("group", "random") if split == "both" else (split,)
+
+
+def _external_study(name: str, manifest: Manifest, study: Study) -> Study:
+    if manifest.labels is None:
+        raise InputError(f"The external images {name!r} carry no labels, so they cannot be scored.")
+    unknown = sorted(set(manifest.labels) - set(study.classes))
+    if unknown:
+        raise InputError(
+            f"The external images {name!r} have the class {unknown[0]!s}, which is not among those "
+            f"to be learned ({', '.join(study.classes)}); rename it or leave it out."
+        )
+    return Study(manifest.paths, manifest.labels, manifest.groups, list(manifest.frame["sha256"]))
+
+
+def _out_of_fold(run: _Run, estimators: Mapping[str, Any]) -> dict[str, dict[str, OutOfFold]]:
+    return {
+        split: {
+            name: cross_validate(
+                name,
+                estimator,
+                run.study,
+                folds,
+                split=split,
+                checkpoints=run.checkpoints,
+                measure_prediction=True,
+                on_fold=run.advance,
+            )
+            for name, estimator in estimators.items()
+        }
+        for split, folds in run.plan.items()
+    }
+
+
+def _scored(run: _Run, estimators: Mapping[str, Any], other: Study) -> dict[str, Array]:
+    fold = (np.arange(len(run.study.labels)), np.arange(len(other.labels)))
+    scored = {}
+    for name, estimator in estimators.items():
+        result = fit_and_score(
+            name,
+            estimator,
+            run.study,
+            fold,
+            grouped=run.study.groups is not None,
+            about={"external": True},
+            checkpoints=run.checkpoints,
+            test=other,
+        )
+        scored[name] = result.probabilities
+        run.advance(name)
+    return scored
+
+
+def _shortcuts(run: _Run, manifest: Manifest, cache: Any) -> dict[str, dict[str, OutOfFold]]:
+    features = shortcut_features(list(manifest.paths), cache=cache)
+    jobs = len(SHORTCUTS) * sum(len(parts) for folds in run.plan.values() for parts in folds)
+    with progress.task("Comparing shortcuts", jobs, "folds") as task:
+        return {
+            split: {
+                name: cross_validate(
+                    name,
+                    ShortcutClassifier(),
+                    Study(features[name], run.study.labels, run.study.groups, run.study.hashes),
+                    folds,
+                    split=split,
+                    checkpoints=run.checkpoints,
+                    on_fold=lambda name: task.advance(detail=name),
+                )
+                for name in SHORTCUTS
+            }
+            for split, folds in run.plan.items()
+        }

@@ -1,0 +1,346 @@
+"""From out-of-fold probabilities to the plain data of ``comparison.json``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+import hybridleuk
+from hybridleuk.data.manifest import Manifest
+from hybridleuk.data.splits import Fold
+from hybridleuk.evaluation.comparison import Comparison
+from hybridleuk.evaluation.crossval import OutOfFold, Study
+from hybridleuk.evaluation.metrics import (
+    METRICS,
+    PER_CLASS,
+    confusion_matrix,
+    estimates,
+    replicate,
+)
+from hybridleuk.evaluation.resampling import LEVEL, Resamples, interval
+from hybridleuk.evaluation.statistics import NEGLIGIBLE, compare_pairs
+from hybridleuk.evaluation.verdict import alarms, shortcut_ratio, verdict, warnings_of
+from hybridleuk.report.reading import main_split
+
+__all__ = ["FORMAT", "Settings", "build"]
+
+FORMAT = 1
+Array = npt.NDArray[Any]
+Results = Mapping[str, Mapping[str, OutOfFold]]
+External = Mapping[str, tuple[Manifest, Study, Mapping[str, Array]]]
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision", "xgboost")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The protocol as it was asked for."""
+
+    split: str
+    folds: int
+    repeats: int
+    seed: int
+    n_draws: int
+
+    def as_dict(self, resamples: Resamples, grouped: bool) -> dict[str, Any]:
+        """Return what ``comparison.json`` says of the protocol."""
+        return {
+            "split": self.split,
+            "folds": self.folds,
+            "repeats": self.repeats,
+            "seed": self.seed,
+            "level": LEVEL,
+            "n_draws": self.n_draws,
+            "resampled": "groups" if grouped else "images",
+            "n_units": resamples.n_units,
+            "negligible": NEGLIGIBLE,
+        }
+
+
+def build(
+    manifest: Manifest,
+    study: Study,
+    plan: Mapping[str, list[list[Fold]]],
+    results: Results,
+    baselines: Results,
+    external: External,
+    resamples: Resamples,
+    settings: Settings,
+    estimators: Mapping[str, Any],
+    *,
+    notes: Sequence[str] = (),
+    command: str | None = None,
+) -> Comparison:
+    """Score everything, compare every pair, and put it in words.
+
+    Parameters
+    ----------
+    manifest, study : Manifest, Study
+        The same images.
+    plan : mapping of split to folds
+    results, baselines : mapping of split to mapping of name to OutOfFold
+    external : mapping of name to (Manifest, Study, mapping of candidate to probabilities)
+    resamples : Resamples
+    settings : Settings
+    estimators : mapping of name to classifier
+    notes : sequence of str
+    command : str, optional
+
+    Returns
+    -------
+    Comparison
+    """
+    codes = np.searchsorted(study.classes, study.labels)
+    draws = _replicated(results, codes, resamples)
+    grouped = study.groups is not None
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "dataset": _dataset(manifest, study),
+        "protocol": settings.as_dict(resamples, grouped),
+        "candidates": _candidates(results, draws, resamples, study.classes, estimators),
+        "pairs": _pairs(results, draws, codes, plan, resamples, grouped),
+        "shortcuts": _shortcuts(baselines, codes, resamples),
+        "leakage_gap": _leakage_gaps(draws, resamples),
+        "external": [
+            _external(name, other, scored, main_draws=draws, study=study, settings=settings)
+            for name, (_, other, scored) in external.items()
+        ],
+        "confusion": {
+            split: {
+                name: confusion_matrix(codes, result.probabilities).tolist()
+                for name, result in by_name.items()
+            }
+            for split, by_name in results.items()
+        },
+    }
+    _add_shortcut_ratios(document)
+    document |= {
+        "verdict": verdict(document),
+        "alarms": alarms(document),
+        "warnings": warnings_of(document),
+        "notes": list(notes),
+        "versions": _versions(),
+        "command": command,
+    }
+    return Comparison(
+        document,
+        _predictions(manifest, study, plan, results),
+        _external_predictions(external, study.classes),
+    )
+
+
+def _replicated(
+    results: Results, codes: Array, resamples: Resamples
+) -> dict[str, dict[str, dict[str, Array]]]:
+    return {
+        split: {
+            name: replicate(codes, result.probabilities, resamples)
+            for name, result in by_name.items()
+        }
+        for split, by_name in results.items()
+    }
+
+
+def _dataset(manifest: Manifest, study: Study) -> dict[str, Any]:
+    labels = pd.Series(study.labels)
+    groups = None if study.groups is None else pd.Series(study.groups)
+    per_class = {} if groups is None else groups.groupby(study.labels).nunique().to_dict()
+    return {
+        "name": manifest.root.name,
+        "n_images": len(labels),
+        "n_groups": 0 if groups is None else int(groups.nunique()),
+        "group_kind": manifest.group_kind,
+        "classes": study.classes,
+        "images_per_class": {str(name): int(n) for name, n in labels.value_counts().items()},
+        "groups_per_class": {str(name): int(n) for name, n in per_class.items()},
+        "n_skipped": len(manifest.skipped),
+    }
+
+
+def _candidates(
+    results: Results,
+    draws: Mapping[str, Mapping[str, dict[str, Array]]],
+    resamples: Resamples,
+    classes: list[str],
+    estimators: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    timed = next(iter(results.values()))
+    return [
+        {
+            "name": name,
+            "split": split,
+            **_scores(draws[split][name], resamples, classes),
+            "fit_seconds": float(np.median(result.fit_seconds)),
+            "predict_ms_per_image": float(timed[name].predict_ms),
+            "estimator": " ".join(repr(estimators[name]).split()),
+        }
+        for split, by_name in results.items()
+        for name, result in by_name.items()
+    ]
+
+
+def _scores(draws: dict[str, Array], resamples: Resamples, classes: list[str]) -> dict[str, Any]:
+    scored = estimates(draws, resamples, classes)
+    flat = {name: scored[name].as_dict() for name in METRICS}
+    by_class = {
+        name: {label: estimate.as_dict() for label, estimate in scored[name].items()}
+        for name in PER_CLASS
+    }
+    return {**flat, **by_class}
+
+
+def _pairs(
+    results: Results,
+    draws: Mapping[str, Mapping[str, dict[str, Array]]],
+    codes: Array,
+    plan: Mapping[str, list[list[Fold]]],
+    resamples: Resamples,
+    grouped: bool,
+) -> list[dict[str, Any]]:
+    return [
+        {**pair, "split": split, "metric": "balanced_accuracy"}
+        for split, by_name in results.items()
+        for pair in compare_pairs(
+            codes,
+            {name: result.probabilities for name, result in by_name.items()},
+            {name: draws[split][name]["balanced_accuracy"] for name in by_name},
+            plan[split],
+            resamples,
+            grouped=grouped,
+        )
+    ]
+
+
+def _shortcuts(baselines: Results, codes: Array, resamples: Resamples) -> list[dict[str, Any]]:
+    found = []
+    for split, by_name in baselines.items():
+        for name, result in by_name.items():
+            values = replicate(codes, result.probabilities, resamples)["balanced_accuracy"]
+            estimate = interval(values, resamples.n_units, strata=resamples.strata)
+            found.append(
+                {
+                    "name": name,
+                    "split": split,
+                    "balanced_accuracy": estimate.mean,
+                    "low": estimate.low,
+                    "high": estimate.high,
+                }
+            )
+    return found
+
+
+def _add_shortcut_ratios(document: dict[str, Any]) -> None:
+    chance = 1 / len(document["dataset"]["classes"])
+    for shortcut in document["shortcuts"]:
+        best = max(
+            candidate["balanced_accuracy"]["mean"]
+            for candidate in document["candidates"]
+            if candidate["split"] == shortcut["split"]
+        )
+        shortcut["ratio"] = shortcut_ratio(shortcut["balanced_accuracy"], best, chance)
+
+
+def _leakage_gaps(
+    draws: Mapping[str, Mapping[str, dict[str, Array]]], resamples: Resamples
+) -> dict[str, Any]:
+    """Balanced accuracy on random folds less that on folds by group, on the same draws."""
+    if len(draws) < 2:
+        return {}
+    return {
+        name: interval(
+            draws["random"][name]["balanced_accuracy"] - values["balanced_accuracy"],
+            resamples.n_units,
+            strata=resamples.strata,
+            bounded=False,
+        ).as_dict()
+        for name, values in draws["group"].items()
+    }
+
+
+def _external(
+    name: str,
+    other: Study,
+    scored: Mapping[str, Array],
+    *,
+    main_draws: Mapping[str, Mapping[str, dict[str, Array]]],
+    study: Study,
+    settings: Settings,
+) -> dict[str, Any]:
+    codes = np.searchsorted(study.classes, other.labels)
+    resamples = Resamples.draw(
+        codes,
+        n_classes=len(study.classes),
+        groups=other.groups,
+        n_draws=settings.n_draws,
+        random_state=settings.seed + 1,
+    )
+    split = main_split({"protocol": {"split": settings.split}})
+    entries = []
+    for candidate, probabilities in scored.items():
+        draws = replicate(codes, probabilities, resamples)
+        drop = main_draws[split][candidate]["balanced_accuracy"] - draws["balanced_accuracy"]
+        entries.append(
+            {
+                "name": candidate,
+                **_scores(draws, resamples, study.classes),
+                "drop": interval(drop, resamples.n_units, bounded=False).as_dict(),
+            }
+        )
+    return {"name": name, "n_images": len(codes), "candidates": entries}
+
+
+def _predictions(
+    manifest: Manifest, study: Study, plan: Mapping[str, list[list[Fold]]], results: Results
+) -> pd.DataFrame:
+    parts = []
+    for split, by_name in results.items():
+        for name, result in by_name.items():
+            for repeat, folds in enumerate(plan[split]):
+                numbers = np.empty(len(study.labels), dtype=np.int64)
+                for number, (_, test) in enumerate(folds):
+                    numbers[test] = number
+                head = {"candidate": name, "split": split, "repeat": repeat, "fold": numbers}
+                parts.append(_scored_rows(manifest, result.probabilities[repeat], study, head))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _external_predictions(external: External, classes: list[str]) -> pd.DataFrame:
+    parts = [
+        _scored_rows(manifest, probabilities, other, {"candidate": name, "set": which}, classes)
+        for which, (manifest, other, scored) in external.items()
+        for name, probabilities in scored.items()
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _scored_rows(
+    manifest: Manifest,
+    probabilities: Array,
+    study: Study,
+    head: dict[str, Any],
+    classes: list[str] | None = None,
+) -> pd.DataFrame:
+    names = classes or study.classes
+    identity = manifest.frame[["image_id", "path", "label", "group"]].reset_index(drop=True)
+    frame = identity.assign(
+        **head, predicted=np.array(names, dtype=object)[probabilities.argmax(axis=1)]
+    )
+    columns = [*head, *identity.columns, "predicted"]
+    chances = pd.DataFrame(probabilities, columns=[f"prob_{name}" for name in names])
+    return pd.concat([frame[columns], chances], axis=1)
+
+
+def _versions() -> dict[str, str]:
+    found = {"hybridleuk": hybridleuk.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {**found, "platform": f"{platform.system()} {platform.machine()}"}

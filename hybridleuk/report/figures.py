@@ -1,0 +1,290 @@
+"""Figures of a comparison on one line each: intervals, differences, gaps, costs.
+
+Every function takes plain data and returns markup with classes only; the style sheet of the report
+gives it color in light and dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, floor, log10
+from typing import Any
+
+from markupsafe import Markup
+
+from hybridleuk.report.svg import (
+    ROW,
+    Scale,
+    axis_row,
+    diamond,
+    element,
+    interval_row,
+    number,
+    picture,
+    ticks,
+)
+
+__all__ = ["cost_figure", "difference_figure", "gap_figure", "interval_figure"]
+
+Entry = Mapping[str, Any]
+MIDDLE = ROW / 2
+_COST_HEIGHT = 250
+_COST_TOP, _COST_BOTTOM = 16, 34
+
+
+def interval_figure(
+    candidates: Sequence[Entry], shortcuts: Sequence[Entry], chance: float
+) -> Markup:
+    """Draw balanced accuracy with intervals: candidates and shortcut baselines on one axis.
+
+    Parameters
+    ----------
+    candidates : sequence of mapping
+        ``name`` and ``balanced_accuracy`` (``mean``, ``low``, ``high``), in the order drawn.
+    shortcuts : sequence of mapping
+        ``name``, ``balanced_accuracy``, ``low``, ``high``.
+    chance : float
+        Where guessing lies.
+    """
+    estimates = [(c["name"], c["balanced_accuracy"], "candidate") for c in candidates]
+    estimates += [
+        (
+            s["name"],
+            {"mean": s["balanced_accuracy"], "low": s["low"], "high": s["high"]},
+            "shortcut",
+        )
+        for s in shortcuts
+    ]
+    lowest = min([chance, *(_low(estimate) for _, estimate, _ in estimates)])
+    scale = Scale(max(0.0, floor(10 * lowest - 0.5) / 10), 1.0)
+    values = ticks(scale.low, 1.0)
+    grid = [*_grid(scale, values), _rule(scale, chance, "chance")]
+    rows = [
+        interval_row(name, _interval_text(estimate), _interval_marks(scale, estimate, kind), grid)
+        for name, estimate, kind in estimates
+    ]
+    axis = axis_row(scale, values, [f"{value:.1f}" for value in values], "balanced accuracy")
+    said = "; ".join(f"{name} {_interval_text(estimate)}" for name, estimate, _ in estimates)
+    label = f"Balanced accuracy with 95 % intervals, guessing at {chance:.2f}. {said}."
+    return _plot([*rows, axis], label)
+
+
+def difference_figure(pairs: Sequence[Entry], negligible: float) -> Markup:
+    """Draw paired differences with intervals around zero, as a forest plot.
+
+    Parameters
+    ----------
+    pairs : sequence of mapping
+        ``a``, ``b``, ``difference``, ``low``, ``high``, ``p_holm``, ``negligible``.
+    negligible : float
+        Half the width of the shaded band of differences that do not matter.
+    """
+    reach = max([2 * negligible, *(abs(p[key]) for p in pairs for key in ("low", "high"))]) * 1.08
+    scale = Scale(-reach, reach)
+    values = ticks(-reach, reach, 6)
+    band = element(
+        "rect",
+        x=scale(-negligible),
+        y="0",
+        width=f"{number(100 * negligible / reach)}%",
+        height=str(ROW),
+        class_="band",
+    )
+    grid = [band, *_grid(scale, values), _rule(scale, 0.0, "zero")]
+    rows = [
+        interval_row(
+            element("span", pair["a"], element("span", " vs. ", class_="quiet"), pair["b"]),
+            _difference_text(pair),
+            _interval_marks(scale, {**pair, "mean": pair["difference"]}, _outcome(pair)),
+            grid,
+        )
+        for pair in pairs
+    ]
+    axis = axis_row(scale, values, [_tick(value) for value in values], "points, first − second")
+    said = "; ".join(f"{p['a']} minus {p['b']} {_points(p['difference'])}" for p in pairs)
+    return _plot([*rows, axis], f"Paired differences of balanced accuracy in points. {said}.")
+
+
+def gap_figure(rows: Sequence[Entry], first: str, second: str) -> Markup:
+    """Draw the way from one figure to another of each candidate, such as random to group folds.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        ``name``, ``from``, ``to`` and ``gap`` (``mean``, ``low``, ``high``), gap being from − to.
+    first, second : str
+        What the hollow and the filled mark are called.
+    """
+    ends = [row[key] for row in rows for key in ("from", "to")]
+    scale = Scale(max(0.0, floor(10 * min(ends) - 0.5) / 10), min(1.0, ceil(10 * max(ends)) / 10))
+    values = ticks(scale.low, scale.high)
+    grid = _grid(scale, values)
+    drawn = [
+        interval_row(row["name"], _gap_text(row), _gap_marks(scale, row), grid) for row in rows
+    ]
+    axis = axis_row(scale, values, [f"{value:.2f}" for value in values], "balanced accuracy")
+    said = "; ".join(f"{r['name']} from {r['from']:.3f} to {r['to']:.3f}" for r in rows)
+    return _plot([*drawn, axis], f"Balanced accuracy, {first} against {second}. {said}.")
+
+
+def cost_figure(candidates: Sequence[Entry], key: str, unit: str) -> Markup:
+    """Draw balanced accuracy over a cost on a logarithmic axis, each point named.
+
+    Parameters
+    ----------
+    candidates : sequence of mapping
+        With ``balanced_accuracy`` and the cost under `key`.
+    key : str
+        ``"fit_seconds"`` or ``"predict_ms_per_image"``.
+    unit : str
+        Name of the horizontal axis.
+    """
+    points = [(c["name"], max(c[key], 1e-4), c["balanced_accuracy"]["mean"]) for c in candidates]
+    across = Scale(
+        log10(min(x for _, x, _ in points)) - 0.25, log10(max(x for _, x, _ in points)) + 0.25
+    )
+    accuracies = [y for *_, y in points]
+    margin = max(0.01, 0.15 * (max(accuracies) - min(accuracies)))
+    low, high = max(0.0, min(accuracies) - margin), min(1.0, max(accuracies) + margin)
+    placed = _without_overlap([(n, across(log10(x)), _height(y, low, high)) for n, x, y in points])
+    said = "; ".join(f"{name} {x:.3g} at {y:.3f}" for name, x, y in points)
+    return picture(
+        *_cost_grid(across, low, high),
+        *(_named_point(*point) for point in placed),
+        element("text", unit, x="100%", y=str(_COST_HEIGHT - 2), text_anchor="end", class_="quiet"),
+        label=f"Balanced accuracy over {unit}, logarithmic. {said}.",
+        height=str(_COST_HEIGHT),
+        class_="cost",
+    )
+
+
+def _plot(rows: Iterable[Markup], label: str) -> Markup:
+    return element("div", *rows, class_="plot", role="img", aria_label=label)
+
+
+def _grid(scale: Scale, values: Sequence[float]) -> list[Markup]:
+    return [_rule(scale, value, "grid") for value in values]
+
+
+def _rule(scale: Scale, value: float, class_: str) -> Markup:
+    x = scale(value)
+    return element("line", x1=x, x2=x, y1="0", y2=str(ROW), class_=class_)
+
+
+def _interval_marks(scale: Scale, estimate: Entry, kind: str) -> list[Markup]:
+    x, y = scale(estimate["mean"]), number(MIDDLE)
+    marks = []
+    if estimate["low"] is not None:
+        ends = {"x1": scale(estimate["low"]), "x2": scale(estimate["high"])}
+        marks.append(element("line", **ends, y1=y, y2=y, class_=f"whisker {kind}"))
+    if kind == "shortcut":
+        return [*marks, diamond(x, MIDDLE, 6, "point shortcut")]
+    return [*marks, element("circle", cx=x, cy=y, r="5", class_=f"point {kind}")]
+
+
+def _gap_marks(scale: Scale, row: Entry) -> list[Markup]:
+    start, end, y = scale(row["from"]), scale(row["to"]), number(MIDDLE)
+    return [
+        element("line", x1=start, x2=end, y1=y, y2=y, class_="whisker candidate"),
+        element("circle", cx=start, cy=y, r="5", class_="point hollow"),
+        element("circle", cx=end, cy=y, r="5", class_="point candidate"),
+    ]
+
+
+def _outcome(pair: Entry) -> str:
+    if pair["negligible"]:
+        return "even"
+    return "candidate" if pair["p_holm"] < 0.05 else "open"
+
+
+def _low(estimate: Entry) -> float:
+    return float(estimate["mean"] if estimate["low"] is None else estimate["low"])
+
+
+def _interval_text(estimate: Entry) -> Markup:
+    if estimate["low"] is None:
+        return Markup(f"{estimate['mean']:.3f}")
+    spread = f"{estimate['low']:.3f}–{estimate['high']:.3f}"
+    return Markup(f"{estimate['mean']:.3f} ") + element("span", spread, class_="quiet")
+
+
+def _points(value: float) -> str:
+    """Write a difference in points with a true minus sign."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def _tick(value: float) -> str:
+    return f"{100 * value:+g}".replace("-", "−") if value else "0"
+
+
+def _difference_text(pair: Entry) -> Markup:
+    p = "p < 0.001" if pair["p_holm"] < 0.001 else f"p = {pair['p_holm']:.3f}"
+    remark = f"{p}, negligible" if pair["negligible"] else p
+    return Markup(f"{_points(pair['difference'])} ") + element("span", remark, class_="quiet")
+
+
+def _gap_text(row: Entry) -> Markup:
+    gap = row["gap"]
+    change = Markup(f"{_points(-gap['mean'])} ")
+    if gap["low"] is None:
+        return change
+    spread = f"{_points(-gap['high'])} to {_points(-gap['low'])}"
+    return change + element("span", spread, class_="quiet")
+
+
+def _height(value: float, low: float, high: float) -> float:
+    share = (value - low) / (high - low)
+    return _COST_TOP + (1 - share) * (_COST_HEIGHT - _COST_TOP - _COST_BOTTOM)
+
+
+def _cost_grid(across: Scale, low: float, high: float) -> list[Markup]:
+    floor_ = _COST_HEIGHT - _COST_BOTTOM
+    drawn = []
+    for value in ticks(low, high, 4):
+        y = number(_height(value, low, high))
+        drawn.append(element("line", x1="0", x2="100%", y1=y, y2=y, class_="grid"))
+        drawn.append(element("text", f"{value:.2f}", x="0", y=number(float(y) - 4), class_="quiet"))
+    for value in _decades(across):
+        x = across(log10(value))
+        drawn.append(
+            element("line", x1=x, x2=x, y1=number(_COST_TOP), y2=str(floor_), class_="grid")
+        )
+        drawn.append(
+            element(
+                "text", f"{value:g}", x=x, y=str(floor_ + 14), text_anchor="middle", class_="quiet"
+            )
+        )
+    return drawn
+
+
+def _decades(across: Scale) -> list[float]:
+    powers = range(floor(across.low), ceil(across.high) + 1)
+    many = across.high - across.low > 2.5
+    values = [factor * 10.0**power for power in powers for factor in ((1,) if many else (1, 2, 5))]
+    return [value for value in values if across.low <= log10(value) <= across.high]
+
+
+def _without_overlap(
+    points: Sequence[tuple[str, str, float]], gap: float = 15
+) -> list[tuple[str, str, float, float]]:
+    """Move names apart from top to bottom; returns name, x, y of the point, y of its name."""
+    placed: list[tuple[str, str, float, float]] = []
+    for name, x, y in sorted(points, key=lambda point: point[2]):
+        lowest = max((text + gap for *_, text in placed), default=0.0)
+        placed.append((name, x, y, max(y, lowest)))
+    over = placed[-1][3] - (_COST_HEIGHT - _COST_BOTTOM)
+    return [(n, x, y, text - over) for n, x, y, text in placed] if over > 0 else placed
+
+
+def _named_point(name: str, x: str, y: float, text_y: float) -> Markup:
+    left = float(x.rstrip("%")) > 55
+    dx = -9 if left else 9
+    return element(
+        "svg",
+        element("circle", cx="0", cy=number(y), r="5", class_="point candidate"),
+        element("text", name, x=str(dx), y=number(text_y + 4), text_anchor="end" if left else None),
+        x=x,
+        y="0",
+        overflow="visible",
+    )
