@@ -25,7 +25,7 @@ def cells():
 def table():
     rng = np.random.default_rng(0)
     y = np.repeat(["blast", "other"], 60)
-    morphology = rng.normal(size=(120, 4)) + (y == "blast")[:, None]
+    morphology = rng.normal(size=(120, 4)) + 2 * (y == "blast")[:, None]
     blocks = {
         "morphology": pd.DataFrame(morphology),
         "embedding__net__image": pd.DataFrame(rng.normal(size=(120, 9))),
