@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -59,7 +61,13 @@ def _program(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program on `arguments`, or on those of the process, and exit."""
-    sys.exit(run(arguments))
+    status = run(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:  # reported already; what is buffered cannot be written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = status or 1
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -83,6 +91,8 @@ def _failed(error: Exception, screen: Screen) -> int:
     if screen.debug:
         screen.err.print_exception(width=100)
     if screen.as_json:
-        screen.finish(Outcome({"error": explain(error), "kind": type(error).__name__}, []))
+        document = {"error": explain(error), "kind": type(error).__name__}
+        with contextlib.suppress(OSError):  # stdout may be what failed
+            screen.finish(Outcome(document, []))
     screen.error(explain(error))
     return exit_status(error)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -11,7 +9,7 @@ from rich.text import Text
 
 from .console import Outcome
 
-__all__ = ["EXAMPLE", "list_backbones", "weights_folder", "weights_state"]
+__all__ = ["EXAMPLE", "list_backbones", "weights_state"]
 
 EXAMPLE = "hybridleuk backbones list"
 
@@ -19,30 +17,25 @@ EXAMPLE = "hybridleuk backbones list"
 def list_backbones() -> Outcome:
     """List networks, their sizes, and whether their weights are on this machine."""
     from hybridleuk.embeddings.backbones import BACKBONES
+    from hybridleuk.embeddings.weights import hub_folder
 
     there = weights_state()
     rows = [_described(record, there[name]) for name, record in BACKBONES.items()]
     licences = sorted({f"{row['source']}: {row['licence']}." for row in rows})
     hint = (
-        f"Weights that are not here are downloaded when first used, into {weights_folder()}. "
+        f"Weights that are not here are downloaded when first used, into {hub_folder()}. "
         "Without internet, copy the file there or give it with --weights FILE."
     )
-    document = {"folder": weights_folder(), "backbones": rows}
+    document = {"folder": hub_folder(), "backbones": rows}
     return Outcome(document, [_table(rows), "", *licences, hint], essential=True)
-
-
-def weights_folder() -> Path:
-    """Where torch hub keeps downloaded weights, found without the seconds torch takes to load."""
-    home = os.environ.get("TORCH_HOME")
-    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(home or Path(cache, "torch"), "hub", "checkpoints").expanduser()
 
 
 def weights_state() -> dict[str, bool]:
     """Tell for each backbone whether its weights have been downloaded."""
     from hybridleuk.embeddings.backbones import BACKBONES
+    from hybridleuk.embeddings.weights import hub_folder
 
-    folder = weights_folder()
+    folder = hub_folder()
     return {name: (folder / record.weights_file).is_file() for name, record in BACKBONES.items()}
 
 

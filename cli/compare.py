@@ -21,6 +21,7 @@ from .options import (
     Seed,
 )
 from .outputs import claim_directory, clear
+from .weights import check_networks
 
 if TYPE_CHECKING:
     from hybridleuk.data.manifest import Manifest
@@ -98,6 +99,8 @@ def compare(
         images, listing, resources, labels=True, per_class=per_class, seed=seed
     )
     check_folds(manifest, split, folds, seed)
+    if any(not name.startswith("morphology") for name in chosen):
+        check_networks(manifest.paths, "deep", parameters | {"random_state": seed})
     external, others = _external(test or [], listing, resources)
 
     from hybridleuk.candidates import compare as compare_candidates

@@ -179,7 +179,7 @@ class Screen(Listener):
     def _line_now_and_then(self, task: Task, shown: _Shown) -> None:
         now = time.monotonic()
         pause = _LINE_EVERY if shown.last_line > shown.began else _REPORT_AFTER
-        if now - shown.last_line >= pause:
+        if now - shown.last_line >= pause and task.done != task.total:
             shown.last_line = now
             self.line(_under_way(task, now - shown.began))
 

@@ -29,7 +29,7 @@ _COMPARISON, _FEATURES = "comparison", "features.parquet"
 _MODEL, _PREDICTIONS = "model.hleuk", "predictions.csv"
 _MADE = (_SMEARS, _NEW, _COMPARISON, _FEATURES, _MODEL, _PREDICTIONS)
 _STEPS = 6
-_PATIENTS, _NEW_PATIENTS, _EACH = 12, 2, 4
+_PATIENTS, _NEW_PATIENTS, _EACH = 16, 4, 8
 _FINETUNING = {"epochs": 8, "image_size": 96}
 
 
@@ -96,13 +96,19 @@ def demo(
 
 def _draw(run: _Demo) -> Manifest:
     run.begin(f"Drawing smears of {_PATIENTS} patients, each with its own stain and camera")
-    from hybridleuk.data.artificial import draw_study
+    return _study(run.path(_SMEARS), _PATIENTS, run.seed)
 
+
+def _study(folder: Path, n_patients: int, seed: int) -> Manifest:
+    """Draw a study, unless an interrupted run has drawn it already."""
+    from hybridleuk.data.artificial import draw_study
+    from hybridleuk.data.manifest import Manifest
+
+    if (folder / "manifest.csv").exists():
+        return Manifest.from_file(folder / "manifest.csv")
+    clear(folder.parent, [folder.name])
     return draw_study(
-        run.path(_SMEARS),
-        n_patients=_PATIENTS,
-        images_per_patient_and_class=_EACH,
-        random_state=run.seed,
+        folder, n_patients=n_patients, images_per_patient_and_class=_EACH, random_state=seed
     )
 
 
@@ -157,16 +163,10 @@ def _fit(run: _Demo, manifest: Manifest) -> None:
 
 def _predict(run: _Demo) -> dict[str, Any]:
     run.begin(f"Predicting {_NEW_PATIENTS} patients that were not seen")
-    from hybridleuk.data.artificial import draw_study
     from hybridleuk.persistence import load_model
     from hybridleuk.prediction import predict_images
 
-    drawn = draw_study(
-        run.path(_NEW),
-        n_patients=_NEW_PATIENTS,
-        images_per_patient_and_class=_EACH,
-        random_state=run.seed + 1,
-    )
+    drawn = _study(run.path(_NEW), _NEW_PATIENTS, run.seed + 1)
     table = predict_images(load_model(run.path(_MODEL)), drawn)
     write_file(run.path(_PREDICTIONS), lambda path: table.to_csv(path, index=False))
     decided = ~table["abstain"].to_numpy(dtype=bool)

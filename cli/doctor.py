@@ -17,7 +17,7 @@ from rich.text import Text
 
 from hybridleuk import progress
 
-from .backbones import weights_folder, weights_state
+from .backbones import weights_state
 from .console import Outcome
 
 __all__ = ["EXAMPLE", "doctor"]
@@ -203,7 +203,9 @@ def _weights(missing: list[Missing]) -> dict[str, Any]:
             "give --weights FILE"
         )
         missing.append(Missing(f"weights of {len(absent)} of {len(states)} backbones", how))
-    return {"folder": weights_folder(), "present": present, "absent": absent}
+    from hybridleuk.embeddings.weights import hub_folder
+
+    return {"folder": hub_folder(), "present": present, "absent": absent}
 
 
 def _shown(document: dict[str, Any], missing: list[Missing]) -> list[Any]:

@@ -11,6 +11,7 @@ from .console import Outcome
 from .images import read_images
 from .options import FeatureOptions, ImageOptions, ImageSources, Overwrite, ResourceOptions, Seed
 from .outputs import claim_file, require_suffix
+from .weights import check_networks
 
 __all__ = ["EXAMPLE", "extract"]
 
@@ -41,14 +42,14 @@ def extract(
     """
     require_suffix(output, ".parquet")
     claim_file(output, overwrite=overwrite)
-    parameters = features.parameters(resources)
+    kind = features.features or "hybrid"
+    parameters = features.parameters(resources) | {"random_state": seed}
     manifest, account = read_images(images, listing, resources)
+    check_networks(manifest.paths, kind, parameters)
 
     from hybridleuk.hybrid import extract_features
 
-    table = extract_features(
-        manifest, features=features.features or "hybrid", random_state=seed, **parameters
-    )
+    table = extract_features(manifest, features=kind, **parameters)
     account.check(len(table))
     table.write_parquet(output)
     skipped = account.write(output.parent)

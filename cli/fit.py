@@ -14,6 +14,7 @@ from .console import Outcome, current_screen
 from .images import Account, read_images
 from .options import FeatureOptions, ImageOptions, ImageSource, Overwrite, ResourceOptions, Seed
 from .outputs import claim_file, clear
+from .weights import check_networks
 
 if TYPE_CHECKING:
     from hybridleuk.features import FeatureTable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "fit"]
 
 EXAMPLE = "hybridleuk fit smears/ -o model.hleuk --classifier svm"
-_SHARED = ("backbone", "weights", "view", "layers", "pooling", "spacing", "precision")
+_RECIPE = ("backbone", "weights", "view", "layers", "pooling", "spacing", "precision")
 
 
 def fit(
@@ -73,8 +74,10 @@ def fit(
         _fit(model, table, table.labels, table.groups)
     else:
         manifest, account = read_images(images, listing, resources, labels=True)
+        kind = "deep" if classifier == "finetuned" else features.features or "hybrid"
+        check_networks(manifest.paths, kind, parameters)
         finetuning = {"epochs": epochs, "image_size": image_size, "checkpoint": _checkpoint(output)}
-        model = _candidate(classifier, features.features or "hybrid", parameters, finetuning)
+        model = _candidate(classifier, kind, parameters, finetuning)
         _fit(model, manifest.paths, manifest.labels, manifest.groups)
     return _saved(model, output, account, overwrite=overwrite)
 
@@ -169,26 +172,31 @@ def _as_extracted(
 ) -> dict[str, Any]:
     """Take the settings a feature file was made with, so that predictions are made with them too.
 
-    The place of a file of weights may have changed since; its content is compared by whoever saves.
+    Raises
+    ------
+    InputError
+        The options say something else, or the weights are not those of the features.
     """
     made_with = table.provenance["parameters"]
-    recipe = {name: made_with[name] for name in _SHARED if name in made_with}
-    if options.weights:
+    recipe = {name: made_with[name] for name in _RECIPE if name in made_with}
+    if options.weights:  # the file may have been moved since
         recipe["weights"] = parameters["weights"]
-    _refuse_contradiction(recipe, parameters, options)
-    if "random_state" in made_with and "random" in str(recipe.get("weights")):
-        parameters = parameters | {"random_state": made_with["random_state"]}
-    return parameters | recipe
-
-
-def _refuse_contradiction(
-    recipe: dict[str, Any], parameters: dict[str, Any], options: FeatureOptions
-) -> None:
     if options.backbone and recipe["backbone"] != parameters["backbone"]:
         raise InputError(
             f"The features were made with --backbone {recipe['backbone']}, not "
             f"{parameters['backbone']}; leave the option out, or extract again."
         )
+    settings = parameters | recipe
+    if "random" in recipe["weights"]:
+        settings["random_state"] = made_with["random_state"]
+    found = check_networks(list(table.identity["path"]), _kind(table), settings)
+    for name, sha256 in found.items():
+        if sha256 != table.provenance["embeddings"][name]["sha256"]:
+            raise InputError(
+                f"{name} was made with other weights than those found now; name the file of those "
+                "with --weights, or extract again."
+            )
+    return settings
 
 
 def _notes(model: Any) -> list[str]:

@@ -132,10 +132,10 @@ def read_images(
     drawn = listed if per_class is None else listed.sample(per_class, random_state=seed)
     left_aside = len(listed) - len(drawn)
     manifest = drawn.checked(cache=resources.cache_place, n_jobs=resources.workers)
-    skipped = [(str(path), str(reason)) for path, reason in manifest.skipped.to_numpy()]
+    skipped = [_skipped(path, reason) for path, reason in manifest.skipped.to_numpy(dtype=str)]
     account = Account(found, len(manifest), skipped, left_aside, manifest.ignored)
     account.check()
-    _report(account, options)
+    _report(account, options, manifest)
     return manifest, account
 
 
@@ -153,16 +153,24 @@ def _source(sources: str | Sequence[str]) -> str | list[str]:
     return list(sources)
 
 
-def _report(account: Account, options: ImageOptions) -> None:
+def _skipped(path: str, reason: str) -> tuple[str, str]:
+    """Make the path absolute, as in every table, and do not say it a second time in the reason."""
+    return os.path.abspath(path), reason.removeprefix(f"{path}: ")
+
+
+def _report(account: Account, options: ImageOptions, manifest: Manifest) -> None:
     if options.strict and account.skipped:
         path, reason = account.skipped[0]
-        name = "" if reason.startswith(path) else f"{path}: "
         raise ImageError(
             f"{len(account.skipped)} of {account.found:,} files cannot be used, first "
-            f"{name}{reason.rstrip('.')}; leave out --strict to go on without them."
+            f"{path}: {reason.rstrip('.')}; leave out --strict to go on without them."
         )
-    parts = [f"{account.rows:,} images of {account.found:,} files found"]
-    parts += [f"{len(account.skipped):,} skipped"] if account.skipped else []
+    parts = [f"{account.rows:,} images"]
+    parts += [f"{len(manifest.classes)} classes"] if manifest.classes else []
+    parts += [] if manifest.groups is None else [f"{len(set(manifest.groups)):,} groups"]
+    parts += (
+        [f"{len(account.skipped):,} of {account.found:,} files skipped"] if account.skipped else []
+    )
     parts += [f"{account.left_aside:,} not drawn"] if account.left_aside else []
     parts += [f"{account.ignored:,} hidden ignored"] if account.ignored else []
     current_screen().line(", ".join(parts))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +16,7 @@ __all__ = ["EXAMPLE", "segment"]
 
 EXAMPLE = "hybridleuk segment smears/ -o masks/"
 _FINISHED = "index.csv"
-_UNFINISHED = ("regions", "instances", "overlays")
+_UNFINISHED = ("segmentation.json",)
 
 
 def segment(
@@ -41,7 +40,7 @@ def segment(
 
     from hybridleuk.morphology.files import segment_images
 
-    segment_images(
+    result = segment_images(
         manifest,
         output,
         method=method,
@@ -50,29 +49,24 @@ def segment(
         overwrite=overwrite,
         cache=resources.cache_place,
     )
-    counts = _counts(output / _FINISHED)
-    account.check(counts["n_rows"])
+    account.check(len(result.index))
     skipped = account.write(output)
-    document = {"output": output, **account.document(), "skipped_file": skipped, **counts}
-    flags = ", ".join(f"{name} {n:,}" for name, n in counts["flags"].items()) or "none"
+    flags = Counter(
+        flag for text in result.index["flags"] for flag in filter(None, text.split(";"))
+    )
+    counted = ", ".join(f"{name} {n:,}" for name, n in flags.most_common()) or "none"
     return Outcome(
-        document,
+        {
+            "output": output,
+            **account.document(),
+            "skipped_file": skipped,
+            "n_cells": result.n_cells,
+            "flags": dict(flags),
+            "contact_sheet": result.contact_sheet,
+        },
         [
-            f"{counts['n_cells']:,} cells in {counts['n_rows']:,} images; flags: {flags}",
-            f"Masks, overlays, {_FINISHED} and cells.parquet in {output}",
+            f"{result.n_cells:,} cells in {len(result.index):,} images",
+            f"Images with flags: {counted}",
+            f"Masks, overlays and tables in {output}; look at {result.contact_sheet} first",
         ],
     )
-
-
-def _counts(index: Path) -> dict[str, Any]:
-    import pandas as pd
-
-    table = pd.read_csv(index, keep_default_na=False)
-    flags = Counter(
-        flag for text in table["flags"].astype(str) for flag in text.replace("|", " ").split()
-    )
-    return {
-        "n_rows": len(table),
-        "n_cells": int(table["n_cells"].sum()),
-        "flags": dict(flags.most_common()),
-    }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from hybridleuk.exceptions import WeightsError
 
-__all__ = ["DEFAULT_BACKBONE", "WORDS", "check_weights", "pair_weights"]
+__all__ = ["DEFAULT_BACKBONE", "WORDS", "check_networks", "check_weights", "pair_weights"]
 
 DEFAULT_BACKBONE = "squeezenet1_0"
 WORDS = ("default", "bundled", "random")
@@ -113,3 +114,29 @@ def check_weights(value: str) -> None:
         raise WeightsError(
             f"--weights {value}: no such file; expected {', '.join(WORDS)}, or a file of weights."
         )
+
+
+def check_networks(
+    images: Sequence[Any], kind: str, parameters: Mapping[str, Any]
+) -> dict[str, str]:
+    """Find the weights, and download them where need be, before hours of measuring.
+
+    Returns
+    -------
+    dict
+        SHA-256 of the weights of each embedding.
+
+    Raises
+    ------
+    WeightsError
+        Weights cannot be had, or do not fit their backbone.
+    InputError
+        A layer, a precision or the device does not exist.
+    """
+    from hybridleuk.hybrid import HybridFeatures
+
+    known = HybridFeatures().get_params(deep=False)
+    settings = {name: value for name, value in parameters.items() if name in known}
+    extractors = HybridFeatures(**{**settings, "features": kind}).extractors()
+    deep = {name: made for name, made in extractors.items() if name != "morphology"}
+    return {name: str(made.fit(images).weights_sha256_) for name, made in deep.items()}

@@ -1,0 +1,89 @@
+"""``hybridleuk compare``: what it writes, what it resumes, what it refuses before any work."""
+
+import json
+
+import pandas as pd
+import pytest
+
+QUICK = ("--candidate", "morphology+svm", "--folds", 2, "--workers", 1)
+REGEX = ("--group-regex", r"(P\d+)_")
+
+
+def test_results_verdict_and_resuming(run, smears, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("compare", smears, "-o", out, *QUICK, *REGEX)
+    ended = run(*arguments)
+    assert ended.status == 0, ended.err
+    assert "morphology+svm" in ended.out
+    assert f"Report: {out / 'report.html'}" in ended.out
+    document = json.loads((out / "comparison.json").read_text())
+    assert document["protocol"]["split"] == "group"
+    assert document["dataset"]["n_groups"] == 8
+    assert document["verdict"][0][:20] in ended.out
+    assert len(pd.read_parquet(out / "predictions.parquet")) >= 16
+
+    finished = run(*arguments)
+    assert finished.status == 1
+    assert "holds finished results" in finished.err
+
+    folds = {path: path.stat().st_mtime_ns for path in (out / "folds").glob("morphology*")}
+    (out / "report.html").unlink()
+    resumed = run(*arguments, "--json")
+    assert resumed.status == 0, resumed.err
+    assert {path: path.stat().st_mtime_ns for path in folds} == folds, "no fold is fitted twice"
+    assert json.loads(resumed.out)["comparison"]["candidates"] == document["candidates"]
+
+    again = run(*arguments, "--overwrite", "--quiet")
+    assert (again.status, again.out) == (0, "")
+    assert {path.stat().st_mtime_ns for path in folds} != set(folds.values())
+
+
+def test_external_images_and_samples(run, smears, tmp_path):
+    options = (*QUICK, "--per-class", 6, "--test", smears, "--json")
+    ended = run("compare", smears, "-o", tmp_path / "out", *options)
+    assert ended.status == 0, ended.err
+    document = json.loads(ended.out)
+    assert document["comparison"]["dataset"]["n_images"] == 12
+    assert document["n_left_aside"] == 4
+    (external,) = document["comparison"]["external"]
+    assert (external["name"], external["n_images"]) == ("smears", 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--folds", "9"), "fewer than 9 folds"),
+        (("--split", "group"), "needs groups"),
+        (("--group-regex", "([a-z]+)/"), "Class blast has 1 group"),
+        (("--group-regex", "P"), "no parentheses"),
+        (("--weights", "nowhere.pth"), "no such file"),
+        (("--test", "nowhere"), "nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_refused_before_any_work(run, smears, tmp_path, options, message, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("hybridleuk.candidates.compare", fail)
+    out = tmp_path / "out"
+    ended = run("compare", smears, "-o", out, "--candidate", "morphology+svm", *options)
+    assert ended.status == 1
+    assert message in ended.err
+    assert ended.err.splitlines()[-1].startswith("Error: ")
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_folder_of_something_else(run, smears, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    ended = run("compare", smears, "-o", tmp_path, *QUICK)
+    assert ended.status == 1
+    assert "not empty" in ended.err
+
+
+def test_features_choose_the_candidates(run, smears, tmp_path):
+    options = ("--features", "morphology", "--folds", 2, "--workers", 1, "--json")
+    ended = run("compare", smears, "-o", tmp_path / "out", *options)
+    assert ended.status == 0, ended.err
+    names = {row["name"] for row in json.loads(ended.out)["comparison"]["candidates"]}
+    assert names == {"morphology+svm", "morphology+xgboost"}
