@@ -142,21 +142,21 @@ def _lobe_places(
     radii: Field, stretch: Field, traits: Traits, rng: np.random.Generator
 ) -> tuple[Field, Field]:
     """Choose centres (v, u) and long axes of lobes: a gap between neighbours, all in the cell."""
-    cell_radius = traits.diameter / 2
-    orbit = cell_radius * (0.5 if len(radii) > 2 else 0.44) * rng.uniform(0.92, 1.08)
-    half = radii * np.sqrt(stretch)
-    # With three lobes or more the last one must keep clear of the first, too.
-    n_gaps = len(radii) if len(radii) > 2 else 1
-    gaps = half[:n_gaps] + np.roll(half, -1)[:n_gaps] + rng.uniform(0.1, 0.5, n_gaps)
-    steps = 2 * np.arcsin(np.clip(gaps / (2 * orbit), 0, 1))
-    while steps.sum() > 2 * np.pi:
-        orbit *= 1.02
+    n_lobes, cell_radius = len(radii), traits.diameter / 2
+    # Two lobes face each other with their long sides, more of them lie end to end in a ring.
+    half = radii * (np.sqrt(stretch) if n_lobes > 2 else 1.0)
+    gaps = half + np.roll(half, -1) + rng.uniform(0.15, 0.55, n_lobes)
+    orbit = 0.44 * cell_radius * rng.uniform(1.0, 1.2)
+    while True:
         steps = 2 * np.arcsin(np.clip(gaps / (2 * orbit), 0, 1))
-    steps = steps[: len(radii) - 1]
+        if gaps.max() <= 2 * orbit and steps.sum() <= 2 * np.pi:
+            break
+        orbit *= 1.02
+    steps = steps[: n_lobes - 1]
     angles = np.concatenate([[0.0], np.cumsum(steps)]) + rng.uniform(0, 2 * np.pi)
     centers = orbit * np.stack([np.sin(angles), np.cos(angles)], axis=1)
     centers += rng.normal(0, 0.12, 2) * cell_radius * traits.eccentricity
-    directions = angles + np.pi / 2 + rng.normal(0, 0.3, len(radii))
+    directions = angles + np.pi / 2 + rng.normal(0, 0.25, n_lobes)
     return centers, directions
 
 

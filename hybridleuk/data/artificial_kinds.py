@@ -92,13 +92,13 @@ LEUKOCYTES: Mapping[str, Traits] = {
         diameter=13.0, nucleus_fraction=0.42, roughness=0.018, nucleus_roughness=0.05,
         clumping=0.28, grain=0.42, density=1.05, basophilia=0.03, eosinophilia=0.2,
         granules=3.0, granule_diameter=0.28, granule_stain=(0.28, 0.0, 0.1),
-        eccentricity=0.15, lobes=(0.0, 0.08, 0.47, 0.33, 0.12),
+        eccentricity=0.15, lobes=(0.0, 0.1, 0.47, 0.32, 0.11),
     ),
     "eosinophil": Traits(
         diameter=13.5, nucleus_fraction=0.4, roughness=0.02, nucleus_roughness=0.035,
         clumping=0.26, grain=0.42, density=0.95, basophilia=0.04, eosinophilia=0.4,
         granules=5.0, granule_diameter=0.5, granule_stain=(0.02, 0.0, 0.7),
-        eccentricity=0.35, vacuoles=0.6, lobes=(0.0, 0.9, 0.1),
+        eccentricity=0.35, vacuoles=0.6, lobes=(0.0, 0.85, 0.15),
     ),
     "basophil": Traits(
         diameter=11.5, nucleus_fraction=0.5, roughness=0.03, nucleus_roughness=0.04,
@@ -107,41 +107,41 @@ LEUKOCYTES: Mapping[str, Traits] = {
         granules_cover_nucleus=True, eccentricity=0.2, lobes=(0.3, 0.6, 0.1),
     ),
     "lymphocyte": Traits(
-        diameter=9.8, nucleus_fraction=0.76, roughness=0.025, clumping=0.3, grain=0.48,
+        diameter=10.2, nucleus_fraction=0.76, roughness=0.025, clumping=0.3, grain=0.48,
         density=1.1, basophilia=0.42, eosinophilia=0.02, indentation=0.06, eccentricity=0.6,
     ),
     "monocyte": Traits(
-        diameter=15.5, nucleus_fraction=0.48, elongation=1.14, roughness=0.04,
-        nucleus_elongation=1.3, nucleus_roughness=0.04, indentation=0.42, clumping=0.3,
+        diameter=15.0, nucleus_fraction=0.53, elongation=1.14, roughness=0.04,
+        nucleus_elongation=1.3, nucleus_roughness=0.04, indentation=0.38, clumping=0.3,
         grain=0.38, density=0.8, basophilia=0.3, eosinophilia=0.08, granules=1.2,
         granule_diameter=0.26, granule_stain=(0.16, 0.0, 0.06), eccentricity=0.35, vacuoles=2.0,
     ),
     "lymphoblast": Traits(
-        diameter=13.0, nucleus_fraction=0.8, roughness=0.025, nucleus_roughness=0.03,
-        indentation=0.12, clumping=0.2, grain=0.3, density=0.85, nucleoli=1.4, basophilia=0.5,
+        diameter=13.0, nucleus_fraction=0.77, roughness=0.025, nucleus_roughness=0.03,
+        indentation=0.18, clumping=0.22, grain=0.32, density=0.87, nucleoli=1.4, basophilia=0.5,
         eosinophilia=0.03, eccentricity=0.5,
     ),
 }  # fmt: skip
 
 STAGES: Mapping[str, Traits] = {
     "Benign": Traits(
-        diameter=10.2, nucleus_fraction=0.78, clumping=0.34, grain=0.52, density=1.12,
-        nucleoli=0.05, basophilia=0.3, indentation=0.04, eccentricity=0.6,
+        diameter=9.4, nucleus_fraction=0.81, clumping=0.375, grain=0.56, density=1.14,
+        nucleoli=0.05, basophilia=0.28, indentation=0.03, eccentricity=0.6,
     ),
     "Early": Traits(
-        diameter=11.2, nucleus_fraction=0.85, clumping=0.27, grain=0.42, density=1.02,
-        nucleoli=0.3, basophilia=0.38, indentation=0.1, nucleus_roughness=0.03,
+        diameter=11.2, nucleus_fraction=0.87, clumping=0.285, grain=0.42, density=1.02,
+        nucleoli=0.3, basophilia=0.37, indentation=0.07, nucleus_roughness=0.025,
         eccentricity=0.5,
     ),
     "Pre": Traits(
-        diameter=12.4, nucleus_fraction=0.76, clumping=0.23, grain=0.36, density=0.94,
-        nucleoli=0.9, basophilia=0.46, indentation=0.3, nucleus_roughness=0.04,
-        nucleus_elongation=1.18, eccentricity=0.45,
+        diameter=12.9, nucleus_fraction=0.74, clumping=0.225, grain=0.34, density=0.93,
+        nucleoli=0.9, basophilia=0.47, indentation=0.39, nucleus_roughness=0.045,
+        nucleus_elongation=1.2, eccentricity=0.45,
     ),
     "Pro": Traits(
-        diameter=14.2, nucleus_fraction=0.66, clumping=0.18, grain=0.29, density=0.84,
-        nucleoli=1.8, basophilia=0.58, indentation=0.14, nucleus_roughness=0.035,
-        nucleus_elongation=1.15, eccentricity=0.4, vacuoles=0.5,
+        diameter=15.0, nucleus_fraction=0.6, clumping=0.16, grain=0.265, density=0.84,
+        nucleoli=1.8, basophilia=0.6, indentation=0.11, nucleus_roughness=0.035,
+        nucleus_elongation=1.14, eccentricity=0.4, vacuoles=0.5,
     ),
 }  # fmt: skip
 
@@ -149,8 +149,8 @@ KINDS: Mapping[str, Traits] = {**LEUKOCYTES, **STAGES}
 
 # Relative standard deviation from cell to cell, and the range in which a value can be drawn.
 _SPREAD: Mapping[str, tuple[float, float, float]] = {
-    "diameter": (0.075, 6.0, 24.0),
-    "nucleus_fraction": (0.06, 0.15, 0.9),
+    "diameter": (0.07, 6.0, 24.0),
+    "nucleus_fraction": (0.05, 0.15, 0.9),
     "elongation": (0.04, 1.0, 1.6),
     "roughness": (0.3, 0.0, 0.09),
     "nucleus_elongation": (0.06, 1.0, 1.7),
@@ -166,7 +166,7 @@ _SPREAD: Mapping[str, tuple[float, float, float]] = {
     "granule_diameter": (0.08, 0.15, 1.0),
 }
 # A patient's cells share this part of the spread, as cells of one person do.
-_SHARED_BY_PATIENT = 0.4
+_SHARED_BY_PATIENT = 0.25
 
 
 def kind_traits(kind: str, separation: float = 1.0) -> Traits:

@@ -108,9 +108,9 @@ def draw_patient(random_state: int | np.random.Generator = 0) -> Patient:
     (True, False)
     """
     rng = np.random.default_rng(random_state)
-    hue = rng.normal(0, [[0.05], [0.08], [0.09], [0.09]], (len(STAINS), 3))
+    hue = rng.normal(0, [[0.04], [0.07], [0.08], [0.09]], (len(STAINS), 3))
     vectors = np.array(_STAIN_VECTORS) * np.exp(hue)
-    strength = np.exp(rng.normal(0, [0.13, 0.2, 0.2, 0.2]))
+    strength = np.exp(rng.normal(0, [0.07, 0.14, 0.16, 0.16]))
     light = (
         238
         * np.exp(rng.normal(0, 0.03))

@@ -115,9 +115,8 @@ def draw_field(
     shape, spacing = _checked_shape(size), _checked_spacing(spacing)
     patient = Patient() if patient is None else patient
     scene = Scene(shape, spacing, patient, random_state)
-    for leukocyte, rng in zip(*scene.decide(kinds, separation), strict=True):
-        center = scene.find_place(leukocyte, at_border=at_border, touching=touching)
-        scene.add(leukocyte, center, rng)
+    leukocytes, streams = scene.decide(kinds, separation)
+    scene.add_all(leukocytes, streams, at_border=at_border, touching=touching)
     return scene.picture(background_shortcut)
 
 

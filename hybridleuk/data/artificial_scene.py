@@ -27,7 +27,8 @@ Tint = tuple[float, float, float]
 
 _MARGIN_UM = 4.5
 _RED_CELL_DIAMETER_UM = 7.5
-_TRIES = 400
+_TRIES = 100
+_ARRANGEMENTS = 25
 
 
 class Scene:
@@ -65,12 +66,35 @@ class Scene:
         """Put a leukocyte at `center`, (row, column) in px of the picture."""
         self.placed.append((leukocyte, center, rng))
 
-    def find_place(
-        self, leukocyte: Leukocyte, *, at_border: bool, touching: bool
-    ) -> tuple[float, float]:
-        """Find a centre where the leukocyte lies clear of those placed before, or against one."""
-        reach = leukocyte.outline.reach / self.spacing
-        margin = 0.0 if at_border else reach + 2
+    def add_all(
+        self,
+        leukocytes: Sequence[Leukocyte],
+        streams: Sequence[np.random.Generator],
+        *,
+        at_border: bool,
+        touching: bool,
+    ) -> None:
+        """Put leukocytes where they are clear of each other, or against each other."""
+        for _ in range(_ARRANGEMENTS):
+            self.placed = []
+            for leukocyte, rng in zip(leukocytes, streams, strict=True):
+                center = self._find_place(leukocyte, at_border, touching)
+                if center is None:
+                    break
+                self.add(leukocyte, center, rng)
+            if len(self.placed) == len(leukocytes):
+                return
+        across = max(2 * cell.outline.reach for cell in leukocytes) / self.spacing
+        raise InputError(
+            f"No place for {len(leukocytes)} leukocytes of up to {across:.0f} px in a field of "
+            f"{self.shape[0]} x {self.shape[1]} px; draw fewer cells, a larger field or a coarser "
+            "spacing."
+        )
+
+    def _find_place(
+        self, leukocyte: Leukocyte, at_border: bool, touching: bool
+    ) -> tuple[float, float] | None:
+        margin = 0.0 if at_border else leukocyte.outline.reach / self.spacing + 2
         low, high = np.full(2, margin), np.array(self.shape) - margin
         closeness = 0.82 if touching else 1.03
         for _ in range(_TRIES):
@@ -81,11 +105,7 @@ class Scene:
             inside = bool(np.all((center >= low) & (center <= high)))
             if inside and self._is_free(center, leukocyte, closeness):
                 return float(center[0]), float(center[1])
-        raise InputError(
-            f"No place for leukocyte {len(self.placed) + 1}, a {leukocyte.kind} of "
-            f"{2 * reach:.0f} px, in a field of {self.shape[0]} x {self.shape[1]} px; "
-            "draw fewer cells, a larger field or a coarser spacing."
-        )
+        return None
 
     def _against_another(self, leukocyte: Leukocyte) -> npt.NDArray[np.float64]:
         other, center, _ = self.placed[int(self.place.integers(len(self.placed)))]

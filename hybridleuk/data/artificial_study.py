@@ -17,13 +17,13 @@ from hybridleuk.data.artificial_kinds import KINDS, STAGES
 from hybridleuk.data.artificial_optics import Patient, draw_patient
 from hybridleuk.data.artificial_pictures import draw_cell, draw_field
 from hybridleuk.data.artificial_scene import Tint
-from hybridleuk.data.artificial_truth import DrawnImage
+from hybridleuk.data.artificial_truth import DrawnImage, TruthFolder, write_csv
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.exceptions import InputError, OutputError
 
 __all__ = ["draw_study", "shortcut_tint"]
 
-FULL_SHORTCUT_LEVELS = 32.0
+FULL_SHORTCUT_LEVELS = 40.0
 _STUDY_FIELD_SPACING_UM = 0.25
 _JPEG_QUALITY = 92
 
@@ -42,11 +42,16 @@ def draw_study(
     separation: float = 1.0,
     all_classes_per_patient: bool = False,
     cells_per_field: tuple[int, int] = (3, 6),
+    purity: float = 0.7,
     file_format: Literal["png", "jpg"] = "png",
     truth_directory: str | os.PathLike[str] | None = None,
     random_state: int = 0,
 ) -> Manifest:
     """Draw a study and write it as one folder per class, with ``manifest.csv``.
+
+    By default an SVM on measurements of the true masks reaches a balanced accuracy of about 0.9 on
+    patients it has not seen, and the background colour is at chance there; in a random split of
+    the images the background gives each patient away, and with it the diagnosis.
 
     A file is called after its patient and its number among the patient's images, as
     ``Early/P03_007.png``. The manifest has the columns ``path,label,group``; a group is a patient.
@@ -61,13 +66,14 @@ def draw_study(
     classes : sequence of str, default ("Benign", "Early", "Pre", "Pro")
         Kinds of cells, from :data:`hybridleuk.data.artificial.KINDS`.
     kind : {"cell", "field"}, default "cell"
-        Crops of one leukocyte, or fields of several.
+        Crops of one leukocyte, or fields of several at 0.25 um per pixel, some of them cut by the
+        edge.
     size : int or (height, width), default 128
         Of each picture, in px.
     shortcut : bool, default False
         Let the colour of the background, not of the leukocytes, depend on the class.
     shortcut_strength : float, default 1
-        Of the shortcut; 1 changes the background by up to 32 of 255 levels.
+        Of the shortcut; 1 changes the background by up to 40 of 255 levels.
     morphology_signal : bool, default True
         Whether the cells are of their class; otherwise each picture shows a class drawn at random,
         and nothing in the cells tells the label.
@@ -78,6 +84,9 @@ def draw_study(
         a patient has one diagnosis, so that what identifies the patient tells the class.
     cells_per_field : (low, high), default (3, 6)
         Leukocytes in a field, both ends included.
+    purity : float, default 0.7
+        Chance that a leukocyte of a field is of the field's class for sure; otherwise it is of any
+        class. The first one always is.
     file_format : {"png", "jpg"}, default "png"
     truth_directory : path, optional
         Where to write the truth: ``regions/<image_id>.png`` (255 nucleus, 128 cytoplasm, 0
@@ -110,9 +119,9 @@ def draw_study(
     """
     plan = _Plan(tuple(classes), n_patients, images_per_patient_and_class, all_classes_per_patient)
     _check_choices(file_format, shortcut_strength)
-    style = _Style(kind, size, separation, tuple(cells_per_field))
+    style = _Style(kind, size, separation, tuple(cells_per_field), purity, plan.classes)
     root = _new_folder(Path(directory), plan.classes)
-    truth = None if truth_directory is None else _Truth(Path(truth_directory))
+    truth = None if truth_directory is None else TruthFolder(Path(truth_directory))
     strength = shortcut_strength if shortcut else 0.0
     patients = [draw_patient(np.random.default_rng([random_state, i])) for i in range(n_patients)]
     rows = []
@@ -129,7 +138,7 @@ def draw_study(
             drawing.advance()
     if truth is not None:
         truth.write_cells()
-    _write_csv(pd.DataFrame(rows, columns=["path", "label", "group"]), root / "manifest.csv")
+    write_csv(pd.DataFrame(rows, columns=["path", "label", "group"]), root / "manifest.csv")
     return Manifest.from_file(root / "manifest.csv")
 
 
@@ -208,10 +217,14 @@ class _Style:
     size: int | tuple[int, int]
     separation: float
     cells_per_field: tuple[int, ...]
+    purity: float
+    classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if self.kind not in ("cell", "field"):
             raise InputError(f"kind is {self.kind!r}; expected 'cell' or 'field'.")
+        if not 0 <= self.purity <= 1:
+            raise InputError(f"purity is {self.purity}; expected 0 to 1.")
         low, high = self.cells_per_field
         if not 1 <= low <= high:
             raise InputError(f"cells_per_field is {low, high}; expected (low, high), from 1 up.")
@@ -228,45 +241,15 @@ class _Style:
         }
         if self.kind == "cell":
             return draw_cell(shown, **options)
-        n_cells = int(rng.integers(self.cells_per_field[0], self.cells_per_field[-1] + 1))
-        return draw_field([shown] * n_cells, spacing=_STUDY_FIELD_SPACING_UM, **options)
+        kinds = [shown, *self._others(shown, rng)]
+        return draw_field(kinds, spacing=_STUDY_FIELD_SPACING_UM, at_border=True, **options)
 
-
-class _Truth:
-    """Writes masks beside each other, and one row per cell at the end."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.rows: list[dict[str, object]] = []
-        for name in ("regions", "instances"):
-            (directory / name).mkdir(parents=True, exist_ok=True)
-
-    def add(self, drawn: DrawnImage, image_id: str) -> None:
-        Image.fromarray(drawn.regions).save(self.directory / "regions" / f"{image_id}.png")
-        Image.fromarray(drawn.instances).save(self.directory / "instances" / f"{image_id}.png")
-        for cell in drawn.cells:
-            y0, x0, y1, x1 = cell.box
-            self.rows.append(
-                {
-                    "image_id": image_id,
-                    "number": cell.number,
-                    "kind": cell.kind,
-                    "y0": y0,
-                    "x0": x0,
-                    "y1": y1,
-                    "x1": x1,
-                    "area_px": cell.area_px,
-                    "nucleus_area_px": cell.nucleus_area_px,
-                    "cytoplasm_area_px": cell.cytoplasm_area_px,
-                    "nc_ratio": cell.nc_ratio,
-                    "n_lobes": cell.n_lobes,
-                    "at_border": cell.at_border,
-                    "spacing": cell.spacing,
-                }
-            )
-
-    def write_cells(self) -> None:
-        _write_csv(pd.DataFrame(self.rows), self.directory / "cells.csv")
+    def _others(self, shown: str, rng: np.random.Generator) -> list[str]:
+        low, high = self.cells_per_field
+        n_others = int(rng.integers(low, high + 1)) - 1
+        strangers = rng.choice(np.array(self.classes), n_others)
+        own = rng.random(n_others) < self.purity
+        return [shown if mine else str(one) for mine, one in zip(own, strangers, strict=True)]
 
 
 def _new_folder(root: Path, classes: Sequence[str]) -> Path:
@@ -291,12 +274,6 @@ def _save(image: np.ndarray, path: Path) -> None:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}); check space and permissions."
         ) from error
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_csv(unfinished, index=False, lineterminator="\n")
-    os.replace(unfinished, path)
 
 
 def _check_choices(file_format: str, shortcut_strength: float) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from PIL import Image
 
 from hybridleuk.data.artificial_kinds import Traits
 from hybridleuk.data.artificial_optics import Patient
 from hybridleuk.data.images import RGBImage
 
-__all__ = ["Box", "DrawnCell", "DrawnImage", "Mask", "mask_box"]
+__all__ = ["Box", "DrawnCell", "DrawnImage", "Mask", "TruthFolder", "mask_box", "write_csv"]
 
 Mask = npt.NDArray[np.bool_]
 Box = tuple[int, int, int, int]
@@ -136,3 +140,49 @@ def mask_box(mask: Mask) -> Box:
     if not len(rows):
         return 0, 0, 0, 0
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+class TruthFolder:
+    """A folder of truth: masks written one by one, and a table of all cells at the end."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.rows: list[dict[str, object]] = []
+        for name in ("regions", "instances"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+
+    def add(self, drawn: DrawnImage, image_id: str) -> None:
+        """Write the masks of one picture and remember its cells."""
+        Image.fromarray(drawn.regions).save(self.directory / "regions" / f"{image_id}.png")
+        Image.fromarray(drawn.instances).save(self.directory / "instances" / f"{image_id}.png")
+        for cell in drawn.cells:
+            y0, x0, y1, x1 = cell.box
+            self.rows.append(
+                {
+                    "image_id": image_id,
+                    "number": cell.number,
+                    "kind": cell.kind,
+                    "y0": y0,
+                    "x0": x0,
+                    "y1": y1,
+                    "x1": x1,
+                    "area_px": cell.area_px,
+                    "nucleus_area_px": cell.nucleus_area_px,
+                    "cytoplasm_area_px": cell.cytoplasm_area_px,
+                    "nc_ratio": cell.nc_ratio,
+                    "n_lobes": cell.n_lobes,
+                    "at_border": cell.at_border,
+                    "spacing": cell.spacing,
+                }
+            )
+
+    def write_cells(self) -> None:
+        """Write ``cells.csv``, one row per leukocyte."""
+        write_csv(pd.DataFrame(self.rows), self.directory / "cells.csv")
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table under another name first, so that a half-written one is never read."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    table.to_csv(unfinished, index=False, lineterminator="\n")
+    os.replace(unfinished, path)
