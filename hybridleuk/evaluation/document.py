@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -178,11 +179,16 @@ def _candidates(
             **_scores(draws[split][name], resamples, classes),
             "fit_seconds": float(np.median(result.fit_seconds)),
             "predict_ms_per_image": float(timed[name].predict_ms),
-            "estimator": " ".join(repr(estimators[name]).split()),
+            "estimator": _written(estimators[name]),
         }
         for split, by_name in results.items()
         for name, result in by_name.items()
     ]
+
+
+def _written(estimator: Any) -> str:
+    """Write an estimator with its parameters on one line, without addresses in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(estimator).split()))
 
 
 def _scores(draws: dict[str, Array], resamples: Resamples, classes: list[str]) -> dict[str, Any]:
@@ -292,7 +298,8 @@ def _external(
                 "drop": interval(drop, resamples.n_units, bounded=False).as_dict(),
             }
         )
-    return {"name": name, "n_images": len(codes), "candidates": entries}
+    shared = len(set(other.hashes) & set(study.hashes))
+    return {"name": name, "n_images": len(codes), "n_shared": shared, "candidates": entries}
 
 
 def _predictions(

@@ -62,16 +62,37 @@ def alarms(document: Document) -> list[str]:
             f"reaches {chance:.2f}."
         ]
     loud = [shortcut for shortcut in shortcuts_of(document) if _is_alarming(shortcut, document)]
-    return [
-        f"The {shortcut['name']} alone reaches {shortcut['balanced_accuracy']:.2f} balanced "
-        f"accuracy of the best candidate's {_value(best):.2f}: this accuracy does not show that "
-        "the cells were read."
-        for shortcut in loud
-    ]
+    if not loud:
+        return []
+    loud.sort(key=lambda shortcut: shortcut["name"] != BACKGROUND)
+    first, *others = loud
+    said = (
+        f"The {first['name']} alone reaches {first['balanced_accuracy']:.2f} balanced accuracy of "
+        f"the best candidate's {_value(best):.2f}: this accuracy does not show that the cells were "
+        "read."
+    )
+    also = [f"the {other['name']} alone {other['balanced_accuracy']:.2f}" for other in others]
+    return [f"{said} Likewise, {_listed(also)}." if also else said]
 
 
 def warnings_of(document: Document) -> list[str]:
     """Tell what weakens any figure of this comparison, whatever its results."""
+    return [*_group_warnings(document), *_overlap_warnings(document)]
+
+
+def shortcut_ratio(shortcut: float, best: float, chance: float) -> float | None:
+    """Share of the gain over chance that a shortcut reaches; ``None`` where nothing was gained.
+
+    Examples
+    --------
+    >>> from hybridleuk.evaluation.verdict import shortcut_ratio
+    >>> round(shortcut_ratio(0.75, 1.0, 0.5), 6)
+    0.5
+    """
+    return (shortcut - chance) / (best - chance) if best > chance else None
+
+
+def _group_warnings(document: Document) -> list[str]:
     dataset, split = document["dataset"], document["protocol"]["split"]
     kind, n_groups = dataset["group_kind"], dataset["n_groups"]
     if not n_groups:
@@ -99,16 +120,13 @@ def warnings_of(document: Document) -> list[str]:
     return found
 
 
-def shortcut_ratio(shortcut: float, best: float, chance: float) -> float | None:
-    """Share of the gain over chance that a shortcut reaches; ``None`` where nothing was gained.
-
-    Examples
-    --------
-    >>> from hybridleuk.evaluation.verdict import shortcut_ratio
-    >>> round(shortcut_ratio(0.75, 1.0, 0.5), 6)
-    0.5
-    """
-    return (shortcut - chance) / (best - chance) if best > chance else None
+def _overlap_warnings(document: Document) -> list[str]:
+    return [
+        f"{other['n_shared']} of the {other['n_images']} images of {other['name']} are byte for "
+        "byte among those fitted on, so its figures are too good; leave them out."
+        for other in document.get("external", [])
+        if other["n_shared"]
+    ]
 
 
 def _best_sentence(document: Document) -> str:
@@ -171,8 +189,8 @@ def _leakage_sentences(document: Document) -> list[str]:
             f"{100 * gap['high']:.1f}) when images of one group may be on both sides."
         ]
     return [
-        f"No leakage gap is shown: random folds give {name} {points:+.1f} points "
-        f"({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}) over folds by group."
+        f"No leakage gap is shown: random folds give {name} {_points(gap['mean'])} points "
+        f"({_points(gap['low'])} to {_points(gap['high'])}) over folds by group."
     ]
 
 
@@ -202,8 +220,8 @@ def _hybrid_sentence(hybrid: str, pairs: list[dict[str, Any]]) -> str:
 def _against(pair: Mapping[str, Any]) -> str:
     remark = "; too little to matter" if pair["negligible"] else ""
     return (
-        f"{100 * pair['difference']:+.1f} points against {pair['b']} "
-        f"({100 * pair['low']:+.1f} to {100 * pair['high']:+.1f}, {_p(pair['p_holm'])}{remark})"
+        f"{_points(pair['difference'])} points against {pair['b']} "
+        f"({_points(pair['low'])} to {_points(pair['high'])}, {_p(pair['p_holm'])}{remark})"
     )
 
 
@@ -253,6 +271,11 @@ def _pair(document: Document, a: str, b: str) -> dict[str, Any]:
 
 def _with_interval(estimate: Mapping[str, Any]) -> str:
     return f"{estimate['mean']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
+
+
+def _points(value: float) -> str:
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text
 
 
 def _p(value: float) -> str:

@@ -64,7 +64,9 @@ def interval_figure(
         for name, estimate, kind in estimates
     ]
     axis = axis_row(scale, values, [f"{value:.1f}" for value in values], "balanced accuracy")
-    said = "; ".join(f"{name} {_interval_text(estimate)}" for name, estimate, _ in estimates)
+    said = "; ".join(
+        f"{name} {_interval_text(estimate).striptags()}" for name, estimate, _ in estimates
+    )
     label = f"Balanced accuracy with 95 % intervals, guessing at {chance:.2f}. {said}."
     return _plot([*rows, axis], label)
 
@@ -282,6 +284,7 @@ def _named_point(name: str, x: str, y: float, text_y: float) -> Markup:
     dx = -9 if left else 9
     return element(
         "svg",
+        element("path", d=f"M0 {y:.1f} {dx} {text_y:.1f}", class_="leader"),
         element("circle", cx="0", cy=number(y), r="5", class_="point candidate"),
         element("text", name, x=str(dx), y=number(text_y + 4), text_anchor="end" if left else None),
         x=x,

@@ -186,4 +186,6 @@ def _cost(value: float | None) -> str:
     """Write seconds or milliseconds with as many digits as matter."""
     if value is None:
         return "–"
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value < 10 else f"{value:.0f}"
+    if value < 0.01:
+        return "<0.01"
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"

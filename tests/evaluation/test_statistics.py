@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from hybridleuk.data.splits import stratified_folds
+from hybridleuk.evaluation.metrics import replicate
+from hybridleuk.evaluation.resampling import Resamples
+from hybridleuk.evaluation.statistics import (
+    bootstrap_p_value,
+    compare_pairs,
+    corrected_t_test,
+    fold_scores,
+    holm,
+    mcnemar,
+)
+
+
+def test_without_overlap_the_corrected_test_is_the_t_test():
+    differences = np.random.default_rng(0).normal(0.02, 0.02, 10)
+    naive = stats.ttest_1samp(differences, 0).pvalue
+    assert corrected_t_test(differences, test_share=0) == pytest.approx(naive)
+    assert corrected_t_test(differences, test_share=0.25) > naive
+
+
+def test_equal_folds_do_not_divide_by_zero():
+    assert corrected_t_test(np.zeros(5), test_share=0.25) == 1
+    assert corrected_t_test(np.full(5, 0.1), test_share=0.25) == 0
+
+
+def test_corrected_test_keeps_its_level_on_overlapping_training_sets():
+    # Folds share most of their training data: correlation n_test / (n_test + n_train) = 0.2.
+    rng, rejected, trials = np.random.default_rng(1), 0, 2000
+    for _ in range(trials):
+        shared = rng.normal(0, np.sqrt(0.2))
+        folds = shared + rng.normal(0, np.sqrt(0.8), 5)
+        rejected += corrected_t_test(folds, test_share=0.25) < 0.05
+    assert 0.03 < rejected / trials < 0.07
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 3), (1, 9), (12, 4)])
+def test_mid_p_is_the_exact_test_less_half_of_both_tails(b, c):
+    right_a = np.array([True] * b + [False] * c + [True] * 5)
+    right_b = np.array([False] * b + [True] * c + [True] * 5)
+    exact = stats.binomtest(b, b + c).pvalue if b + c else 1.0
+    expected = exact - stats.binom.pmf(b, b + c, 0.5) if b != c else 1.0
+    assert mcnemar(right_a, right_b) == pytest.approx(expected)
+    assert mcnemar(right_b, right_a) == pytest.approx(expected)
+
+
+def test_bootstrap_p_value_is_two_sided_and_never_zero():
+    draws = np.linspace(-0.1, 0.9, 1000)
+    assert bootstrap_p_value(draws) == pytest.approx(0.2, abs=0.01)
+    assert bootstrap_p_value(-draws) == pytest.approx(0.2, abs=0.01)
+    assert bootstrap_p_value(np.ones(1000)) == pytest.approx(0.002)
+
+
+def test_holm_is_monotone_and_below_bonferroni():
+    assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
+    assert holm([]) == []
+
+
+def paired(n_folds, grouped, shift=0.25, n=400):
+    codes = np.arange(n) % 2
+    groups = np.arange(n) // 8
+    tables = {}
+    for name, accuracy in (("good", 0.9), ("poor", 0.9 - shift), ("copy", 0.9)):
+        right = np.random.default_rng(5).random(n) < accuracy
+        chosen = np.eye(2)[np.where(right, codes, 1 - codes)]
+        tables[name] = (0.9 * chosen + 0.05)[None]
+    folds = [stratified_folds(codes, groups if grouped else None, n_splits=n_folds)]
+    drawn = Resamples.draw(codes, n_classes=2, groups=groups if grouped else None, n_draws=200)
+    draws = {
+        name: replicate(codes, table, drawn)["balanced_accuracy"] for name, table in tables.items()
+    }
+    return compare_pairs(codes, tables, draws, folds, drawn, grouped=grouped)
+
+
+@pytest.mark.parametrize(
+    ("n_folds", "grouped", "test"),
+    [
+        (5, True, "corrected resampled t-test"),
+        (3, True, "bootstrap over groups"),
+        (3, False, "McNemar mid-p"),
+    ],
+)
+def test_a_clear_difference_is_found_and_none_is_called_negligible(n_folds, grouped, test):
+    pairs = {(pair["a"], pair["b"]): pair for pair in paired(n_folds, grouped)}
+    clear, none = pairs["good", "poor"], pairs["good", "copy"]
+    assert clear["test"] == test
+    assert clear["difference"] == pytest.approx(0.25, abs=0.06)
+    assert clear["low"] > 0
+    assert clear["p_value"] <= clear["p_holm"] < 0.05
+    assert not clear["negligible"]
+    assert none["negligible"]
+    assert none["difference"] == 0
+    assert none["p_value"] == 1
+
+
+def test_fold_scores_are_balanced_accuracies_of_each_fold():
+    codes = np.array([0, 0, 1, 1, 1, 1])
+    p = np.eye(2)[[0, 1, 1, 1, 1, 0]][None]
+    folds = [
+        [(np.array([3, 4, 5]), np.array([0, 1, 2])), (np.array([0, 1, 2]), np.array([3, 4, 5]))]
+    ]
+    np.testing.assert_allclose(fold_scores(codes, p, folds), [0.75, 2 / 3])

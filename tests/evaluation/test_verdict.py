@@ -1,0 +1,156 @@
+import pytest
+
+from hybridleuk.evaluation.verdict import alarms, shortcut_ratio, verdict, warnings_of
+
+
+def estimate(mean, half=0.01):
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def pair(a, b, difference, p, split="group"):
+    return {
+        "a": a,
+        "b": b,
+        "split": split,
+        "difference": difference,
+        "low": difference - 0.01,
+        "high": difference + 0.01,
+        "p_value": p,
+        "p_holm": p,
+        "negligible": abs(difference) < 0.01,
+        "test": "corrected resampled t-test",
+    }
+
+
+def shortcut(name, value, split="group"):
+    low, high = value - 0.02, value + 0.02
+    return {"name": name, "split": split, "balanced_accuracy": value, "low": low, "high": high}
+
+
+def document(**changes):
+    scores = {"hybrid+svm": 0.93, "deep+svm": 0.9, "morphology+svm": 0.8}
+    made = {
+        "dataset": {
+            "n_groups": 40,
+            "group_kind": "patient",
+            "classes": ["a", "b", "c", "d"],
+            "groups_per_class": dict.fromkeys("abcd", 10),
+        },
+        "protocol": {"split": "group"},
+        "candidates": [
+            {"name": name, "split": "group", "balanced_accuracy": estimate(value)}
+            for name, value in scores.items()
+        ],
+        "pairs": [
+            pair("deep+svm", "hybrid+svm", -0.03, 0.01),
+            pair("hybrid+svm", "morphology+svm", 0.13, 0.001),
+            pair("deep+svm", "morphology+svm", 0.1, 0.001),
+        ],
+        "shortcuts": [shortcut("background color", 0.28), shortcut("mean color", 0.3)],
+        "leakage_gap": {},
+        "external": [],
+    }
+    return {**made, **changes}
+
+
+def said(**changes):
+    return " ".join(verdict(document(**changes)))
+
+
+def test_a_sound_comparison_raises_no_alarm():
+    assert alarms(document()) == []
+    text = said()
+    assert text.startswith("hybrid+svm has the highest balanced accuracy, 0.930 (0.920 to 0.940)")
+    assert "ahead of every other candidate" in text
+    assert "No shortcut baseline comes near: the strongest, mean color, reaches 0.30" in text
+    assert "hybrid+svm beats both of its blocks: +3.0 points against deep+svm" in text
+    assert warnings_of(document()) == []
+
+
+def test_a_background_that_reaches_the_best_is_said_first():
+    text = said(shortcuts=[shortcut("mean color", 0.4), shortcut("background color", 0.92)])
+    assert text.startswith(
+        "The background color alone reaches 0.92 balanced accuracy of the best candidate's 0.93: "
+        "this accuracy does not show that the cells were read."
+    )
+
+
+def test_other_shortcuts_are_alarming_only_when_they_reach_nearly_all():
+    assert alarms(document(shortcuts=[shortcut("8 x 8 thumbnail", 0.84)])) == []
+    text = said(shortcuts=[shortcut("8 x 8 thumbnail", 0.84)])
+    assert "thumbnail alone reaches 0.84, 87 % of the best candidate's gain over chance" in text
+    loud = [shortcut("8 x 8 thumbnail", 0.92), shortcut("background color", 0.9)]
+    (alarm,) = alarms(document(shortcuts=loud))
+    assert alarm.startswith("The background color alone reaches 0.90")
+    assert alarm.endswith("Likewise, the 8 x 8 thumbnail alone 0.92.")
+
+
+def test_nothing_better_than_chance_is_called_that():
+    low = [{"name": "deep+svm", "split": "group", "balanced_accuracy": estimate(0.26, 0.05)}]
+    text = said(candidates=low, pairs=[])
+    assert text.startswith("No candidate is clearly better than chance: the best, deep+svm")
+    assert "No shortcut baseline comes near" not in text
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "expected"),
+    [
+        (0.03, 0.3, "is ahead of both of its blocks, but not by more than chance explains"),
+        (-0.03, 0.01, "does not beat both of its blocks: -3.0 points against deep+svm"),
+        (0.004, 0.4, "too little to matter"),
+    ],
+)
+def test_a_hybrid_that_does_not_win_is_said_plainly(difference, p, expected):
+    pairs = [
+        pair("hybrid+svm", "deep+svm", difference, p),
+        pair("hybrid+svm", "morphology+svm", 0.13, 0.001),
+        pair("deep+svm", "morphology+svm", 0.1, 0.001),
+    ]
+    assert expected in said(pairs=pairs)
+
+
+def test_the_leakage_gap_is_said_with_its_interval():
+    protocol = {"split": "both"}
+    gap = {"hybrid+svm": {"mean": 0.08, "low": 0.03, "high": 0.12}}
+    assert "Random folds flatter: hybrid+svm gains 8.0 points (3.0 to 12.0)" in said(
+        protocol=protocol, leakage_gap=gap
+    )
+    gap = {"hybrid+svm": {"mean": -0.0001, "low": -0.03, "high": 0.02}}
+    assert "No leakage gap is shown: random folds give hybrid+svm 0.0 points" in said(
+        protocol=protocol, leakage_gap=gap
+    )
+
+
+def test_external_images_are_said():
+    entry = {
+        "name": "hybrid+svm",
+        "balanced_accuracy": estimate(0.4),
+        "drop": {"mean": 0.53, "low": 0.5, "high": 0.56},
+    }
+    other = {"name": "wbc", "n_images": 9, "n_shared": 2, "candidates": [entry]}
+    assert "tested on wbc, hybrid+svm reaches 0.400 (0.390 to 0.410): 53.0 points less" in said(
+        external=[other]
+    )
+    (warning,) = warnings_of(document(external=[other]))
+    assert warning.startswith("2 of the 9 images of wbc are byte for byte among those fitted on")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "expected"),
+    [
+        ({"n_groups": 0, "group_kind": "none"}, "random", "No groups are known"),
+        ({"n_groups": 9}, "group", "Only 9 groups, 10 in the smallest class"),
+        ({"groups_per_class": {"a": 2, "b": 38}}, "group", "Only 40 groups, 2 in the smallest"),
+        ({"group_kind": "pseudo"}, "group", "pseudo-groups, guessed from the images"),
+        ({}, "random", "on both sides of the folds"),
+    ],
+)
+def test_weak_designs_are_warned_of(dataset, split, expected):
+    made = document(protocol={"split": split})
+    made["dataset"] |= dataset
+    assert any(expected in warning for warning in warnings_of(made))
+
+
+def test_ratio_is_the_share_of_the_gain():
+    assert shortcut_ratio(0.4, 0.85, 0.25) == pytest.approx(0.25)
+    assert shortcut_ratio(0.4, 0.2, 0.25) is None
