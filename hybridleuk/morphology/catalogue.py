@@ -7,7 +7,7 @@ table says for which regions and parameters it becomes a feature.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +53,9 @@ solidity            | 1   | 0 1   | yes | area/hull area                        
 convexity           | 1   | 0 1   | yes | hull perimeter/perimeter, at most 1        | ISO 9276-6
 elliptic_extent     | 1   | 0 1.1 | yes | 4 area/(pi major_axis minor_axis)          | Rosin 2003
 inscribed_ratio     | 1   | 0 1   | yes | largest inscribed radius/sqrt(area/pi)     | ISO 9276-6
-thickness_mean      | 1   | 0 1.5 | yes | 3 mean depth/sqrt(area/pi)                 | CellProfiler
+thickness_mean      | 1   | 0 3   | yes | 3 mean depth/sqrt(area/pi)                 | CellProfiler
 indentation         | 1   | 0 inf | yes | deepest dent/equivalent diameter           | Rosenfeld
-roughness           | 1   | 0 inf | no  | sqrt(Fourier power 9 to 24)/sqrt(area/pi)  | Kuhl 1982
+roughness           | 1   | 0 inf | yes | sqrt(Fourier power 9 to 24)/sqrt(area/pi)  | Kuhl 1982
 """
 _NUCLEUS = """
 lobe_count          | 1   | 0 inf | yes | maxima of depth that rise by 20 % or more  | Soille 2003
@@ -67,8 +67,8 @@ area                | px2 | 0 inf | no  | number of pixels                      
 _RELATIONS = """
 nc_ratio_cell       | 1   | 0 1   | yes | nucleus area/cell area                     | haematology
 nc_ratio_cytoplasm  | 1   | 0 100 | yes | nucleus area/cytoplasm area, at most 100   | haematology
-nucleus_offset      | 1   | 0 2   | yes | distance of centroids/cell radius          | CellProfiler
-cytoplasm_thickness | 1   | 0 1   | yes | mean depth in the cell/cell radius         | CellProfiler
+nucleus_offset      | 1   | 0 inf | yes | distance of centroids/cell radius          | CellProfiler
+cytoplasm_thickness | 1   | 0 2   | yes | mean depth in the cell/cell radius         | CellProfiler
 """
 
 
@@ -156,7 +156,7 @@ def _color(region: str) -> Iterator[Feature]:
         limits = (0.0, high - low)
         yield Feature(f"{name}_std", std, range=limits, formula=f"std of {what}", **row)
         if channel in color.SKEWED:
-            row |= {"unit": "1", "range": (-float("inf"), float("inf"))}
+            row |= {"unit": "1", "range": (-float("inf"), float("inf")), "scale_free": False}
             yield Feature(f"{name}_skew", skew, formula=f"skewness of {what}", **row)
     yield from _stain(region)
 
@@ -241,7 +241,7 @@ _SIZES = (0.05, 0.1, 0.2)
 _OTHER_TEXTURE = """
 local_entropy_mean | 1  | 0 3   | no | mean entropy of 8 levels, 6 % of diameter | Shannon 1948
 local_entropy_std  | 1  | 0 3   | no | std of entropy of 8 levels, 6 % of diameter | Shannon 1948
-edge_strength      | OD | 0 inf | no | mean abs(step of od_green) x radius     | gradient
+edge_strength      | OD | 0 inf | yes | mean abs(step of od_green) x radius     | gradient
 """
 _RADII = (1, 3)
 
@@ -277,6 +277,7 @@ def _binary_patterns(region: str) -> Iterator[Feature]:
                 range=(0.0, 1.0),
                 formula=f"share of riu2 pattern {pattern} of 8 neighbours at {radius} px",
                 source="Ojala 2002",
+                illumination_free=True,
             )
 
 
@@ -328,7 +329,7 @@ CATALOGUE: dict[str, Feature] = {feature.name: feature for feature in _all_featu
 
 
 def select_features(
-    families: Iterable[str] = DEFAULT_FAMILIES, require: Collection[str] = ()
+    families: Iterable[str] = DEFAULT_FAMILIES, require: Iterable[str] = ()
 ) -> list[Feature]:
     """List the features of some families that have all the properties required.
 

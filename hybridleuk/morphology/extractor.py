@@ -100,7 +100,7 @@ def measure_cells(
     True
     """
     pixels = read_image(image)
-    features = select_features(families, list(require))
+    features = select_features(families, require)
     own = check_extra(extra)
     values = measure_values(pixels, cells, features) * unit_scales(features, check_spacing(spacing))
     if own:
@@ -242,7 +242,7 @@ class MorphologyFeatures(TransformerMixin, BaseEstimator):
             raise InputError(
                 f"aggregates are {aggregates}; expected some of {', '.join(AGGREGATES)}."
             )
-        features = select_features(self.families, list(self.require))
+        features = select_features(self.families, self.require)
         return features, check_extra(self.extra), aggregates
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Feature:
     def measure(self, cell: CellRegions) -> float:
         """Measure one cell; 0 where the feature is undefined."""
         value = self.function(cell if self.region == "both" else getattr(cell, self.region))
-        return value if np.isfinite(value) else 0.0
+        return value if isfinite(value) else 0.0
 
     def __call__(self, mask: npt.NDArray[Any], image: npt.NDArray[np.uint8] | None = None) -> float:
         """Measure one mask (H, W) in an image (H, W, 3); not for the features of both regions."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -133,19 +134,20 @@ def measure_images(
     ndarray of shape (n_cells, 2 + n_features + n_extra)
         Whether the cell is to be aggregated, whether it has a flag of :data:`UNUSABLE`, values.
     """
-    store = open_cache(cache)
-    try:
-        with progress.task("Measuring cells", len(images)) as task:
-            columns = [_known_or_measured(images, features, method, cache, store, n_jobs)]
-            if extra:
-                compute = (_extra_batch, dict(extra), method, cache)
-                columns.append(in_parallel(compute, images, n_jobs))
-            for parts in zip(*columns, strict=True):
-                task.advance()
-                yield np.hstack(parts)
-    finally:
+    with ExitStack() as open_until_done:
+        store = open_cache(cache)
         if store:
-            store.close()
+            open_until_done.enter_context(store)
+        columns = [_known_or_measured(images, features, method, cache, store, n_jobs)]
+        if extra:
+            compute = (_extra_batch, dict(extra), method, cache)
+            columns.append(in_parallel(compute, images, n_jobs))
+        for column in columns:  # closed before the cache is, so that what was measured is stored
+            open_until_done.enter_context(closing(column))
+        task = open_until_done.enter_context(progress.task("Measuring cells", len(images)))
+        for parts in zip(*columns, strict=True):
+            task.advance()
+            yield np.hstack(parts)
 
 
 def _known_or_measured(
@@ -155,7 +157,7 @@ def _known_or_measured(
     cache: Any,
     store: Cache | None,
     n_jobs: int | None,
-) -> Iterator[Floats]:
+) -> Generator[Floats]:
     keys = measurement_keys(images, features, method) if store else [""] * len(images)
     known = store.get_many(keys) if store else {}
     todo = [index for index, key in enumerate(keys) if key not in known]
@@ -194,7 +196,7 @@ def measurement_keys(
 
 def in_parallel(
     compute: tuple[Any, ...], images: Sequence[Any], n_jobs: int | None
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Yield what ``function(batch, *arguments)`` returns for each image, in order.
 
     By default (`n_jobs` None) all cores work on more than 64 images, and one core on fewer, where

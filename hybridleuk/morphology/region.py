@@ -152,28 +152,23 @@ class Region:
         return distances
 
     @cached_property
-    def contours(self) -> list[Floats]:
-        """Closed outlines through the edges of the pixels, longest first: (k, 2) as (y, x)."""
+    def outline(self) -> Floats:
+        """Closed contour through the edges of the pixels of the largest piece, (k, 2) as (y, x)."""
         from skimage.measure import find_contours
 
         if self.empty:
-            return []
-        found = find_contours(self.padded.astype(float), 0.5)
-        return sorted(found, key=_enclosed_area, reverse=True)
-
-    @cached_property
-    def outline(self) -> Floats:
-        """The contour that encloses most, (k, 2), first point repeated at the end."""
-        return self.contours[0] if self.contours else np.zeros((1, 2))
+            return np.zeros((1, 2))
+        contours: list[Floats] = find_contours(self.padded.astype(float), 0.5)
+        return max(contours, key=_enclosed_area)
 
     @cached_property
     def hull(self) -> Floats:
-        """Corners of the convex hull of all contours, in order, (k, 2)."""
+        """Corners of the convex hull of the pixels' edges, in order, (k, 2) as (y, x)."""
         from scipy.spatial import ConvexHull
 
         if self.empty:
             return np.zeros((1, 2))
-        points = np.concatenate(self.contours)
+        points = np.concatenate([_row_ends(self.mask), _row_ends(self.mask.T)[:, ::-1]]) + 1.0
         corners: Floats = points[ConvexHull(points).vertices]
         return corners
 
@@ -241,6 +236,14 @@ def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _row_ends(mask: Mask) -> Floats:
+    """Return the outer edges of the first and the last pixel of each row, (2 n_rows, 2)."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first = mask[rows].argmax(axis=1) - 0.5
+    last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1) - 0.5
+    return np.column_stack([np.tile(rows, 2), np.concatenate([first, last])])
 
 
 def _closed(points: Floats) -> Floats:

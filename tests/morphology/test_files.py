@@ -1,0 +1,188 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hybridleuk import Manifest
+from hybridleuk.data.artificial import draw_cell
+from hybridleuk.exceptions import InputError, OutputError
+from hybridleuk.morphology import files
+from hybridleuk.morphology.catalogue import select_features
+from hybridleuk.morphology.extractor import CELL_COLUMNS
+from hybridleuk.morphology.files import segment_images
+
+
+@pytest.fixture(scope="module")
+def smears(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smears")
+    for label, kind in (("a", "lymphocyte"), ("b", "neutrophil")):
+        (folder / label).mkdir()
+        for i in range(2):
+            drawn = draw_cell(kind, random_state=i, size=96)
+            Image.fromarray(drawn.image).save(folder / label / f"{i}.png")
+    Image.new("RGB", (80, 70), (235, 235, 235)).save(folder / "b" / "blank.png")
+    return folder
+
+
+@pytest.fixture
+def manifest(smears):
+    return Manifest.from_folder(smears)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def opened(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def times(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*.*") if p.parent != folder}
+
+
+def test_the_folder_holds_what_the_index_says(manifest, out):
+    result = segment_images(manifest, out)
+    index = pd.read_csv(out / "index.csv", keep_default_na=False)
+    assert index.columns.tolist() == [
+        "path",
+        "image_id",
+        "n_cells",
+        "regions",
+        "instances",
+        "overlay",
+        "flags",
+    ]
+    assert index["image_id"].tolist() == manifest.image_ids.tolist()
+    assert index["path"].tolist() == manifest.paths.tolist()
+    pd.testing.assert_frame_equal(index, result.index, check_dtype=False)
+    for row in index.itertuples():
+        image, regions, instances, overlay = (
+            opened(path)
+            for path in (row.path, out / row.regions, out / row.instances, out / row.overlay)
+        )
+        assert regions.dtype == np.uint8
+        assert set(np.unique(regions)) <= {0, 128, 255}
+        assert instances.dtype == np.uint16
+        assert regions.shape == instances.shape == image.shape[:2]
+        np.testing.assert_array_equal(regions > 0, instances > 0)
+        assert instances.max() == row.n_cells
+        assert overlay.shape == image.shape
+    blank = index[index["image_id"] == "b__blank"].iloc[0]
+    assert blank["n_cells"] == 0
+    assert "no_cell" in blank["flags"]
+    assert sorted(p.name for p in out.iterdir()) == sorted(set(files.OUTPUTS) - {"skipped.csv"})
+
+
+def test_the_table_has_a_row_for_each_cell(manifest, out):
+    result = segment_images(manifest, out, spacing=0.1)
+    table = pd.read_parquet(out / "cells.parquet")
+    names = [feature.name for feature in select_features()]
+    assert table.columns.tolist() == [*manifest.frame.columns, *CELL_COLUMNS, *names]
+    assert len(table) == result.n_cells == result.index["n_cells"].sum()
+    assert not table[names].isna().any(axis=None)
+    first = table.iloc[0]
+    instances = opened(out / f"instances/{first['image_id']}.png")
+    assert first["cell_area"] == pytest.approx(0.01 * (instances == first["number"]).sum())
+    assert first["label"] == "a"
+
+
+def test_the_contact_sheet_begins_with_the_most_doubtful(manifest, out, monkeypatch):
+    captions = []
+
+    def caught(pictures, count):
+        captions.extend(caption for _, caption in pictures)
+        return np.zeros((20, 20, 3), dtype=np.uint8)
+
+    monkeypatch.setattr(files, "draw_contact_sheet", caught)
+    segment_images(manifest, out)
+    assert captions[0] == "b__blank"
+    assert len(captions) == len(manifest)
+
+
+def test_an_interrupted_run_is_resumed(manifest, out, monkeypatch):
+    write = files._write_pictures
+
+    def interrupted(folder, record, cells):
+        if record["image_id"] == "b__0":
+            raise KeyboardInterrupt
+        return write(folder, record, cells)
+
+    monkeypatch.setattr(files, "_write_pictures", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        segment_images(manifest, out)
+    before = times(out)
+    assert before
+    assert not (out / "index.csv").exists()
+    assert not [p for p in out.rglob(".*") if p.is_file()]
+    monkeypatch.undo()
+    segment_images(manifest, out)
+    after = times(out)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == 3 * len(manifest)
+
+
+def test_the_same_call_again_keeps_every_picture(manifest, out):
+    first = segment_images(manifest, out)
+    before = times(out)
+    again = segment_images(manifest, out)
+    assert times(out) == before
+    pd.testing.assert_frame_equal(first.index, again.index)
+
+
+def test_other_results_are_replaced_only_when_asked(manifest, out):
+    segment_images(manifest, out)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds results of other images or settings"):
+        segment_images(manifest, out, method="hsv")
+    segment_images(manifest.subset([0, 1]), out, method="hsv", overwrite=True)
+    assert len(list((out / "regions").iterdir())) == 2
+    assert json.loads((out / "segmentation.json").read_text())["method"] == "hsv"
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_foreign_folder_is_refused(manifest, out):
+    out.mkdir()
+    (out / "thesis.doc").write_text("mine")
+    with pytest.raises(OutputError, match="holds other files; name another folder"):
+        segment_images(manifest, out)
+    assert [p.name for p in out.iterdir()] == ["thesis.doc"]
+    file = out / "thesis.doc"
+    with pytest.raises(OutputError, match="is a file; name a folder"):
+        segment_images(manifest, file)
+
+
+def test_images_that_cannot_be_read_are_listed(smears, out, tmp_path):
+    whole = (smears / "a" / "0.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "good.png").write_bytes(whole)
+    listed = Manifest.from_paths([tmp_path / "cut.png", tmp_path / "good.png"])
+    result = segment_images(listed, out)
+    skipped = pd.read_csv(out / "skipped.csv")
+    assert len(result.index) + len(skipped) == 2
+    assert skipped["path"].iloc[0].endswith("cut.png")
+
+
+def test_a_full_disk_is_told_in_one_sentence(manifest, out, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "_save", full)
+    with pytest.raises(OutputError, match="cannot be written .No space left on device."):
+        segment_images(manifest, out)
+
+
+def test_an_unknown_method_is_refused_before_anything_is_written(manifest, out):
+    with pytest.raises(InputError, match="method is 'magic'"):
+        segment_images(manifest, out, method="magic")
+    assert not out.exists()
+
+
+def test_images_without_a_single_cell_give_an_empty_table(smears, out):
+    blank = Manifest.from_paths([smears / "b" / "blank.png"])
+    assert segment_images(blank, out).n_cells == 0
+    assert pd.read_parquet(out / "cells.parquet").empty
