@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[Any]
 
 def star_outline(
     votes: FloatArray, center: tuple[float, float], reach: float, *, stiffness: float = 0.3
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Find the star-shaped closed outline that encloses the most votes.
 
     Parameters
@@ -59,12 +59,12 @@ def star_outline(
     gain = np.cumsum(sampled * area, axis=1)
     price = stiffness * step * reach * (2 * np.pi / _ANGLES)
     best = _closed_path(gain, price)
-    outline: npt.NDArray[np.float64] = (best + 1.0) * float(step)
+    outline: npt.NDArray[Any] = (best + 1.0) * step
     return outline
 
 
 def star_region(
-    outline: npt.NDArray[np.float64], center: tuple[float, float], shape: tuple[int, int]
+    outline: FloatArray, center: tuple[float, float], shape: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
     """Fill an outline of :func:`star_outline`: a mask of `shape`."""
     rows = np.arange(shape[0])[:, None] - center[0]

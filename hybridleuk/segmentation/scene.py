@@ -153,22 +153,30 @@ def red_cell_radius(scene: Scene, away: BoolImage) -> float | None:
 
 
 def red_sample(scene: Scene, nuclei: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
-    """Optical densities of red cells: of what is stained, but no nucleus, and far from nuclei.
+    """Optical densities of red cells.
+
+    Taken from what is stained, but not like a nucleus, and does not hang together with any
+    nucleus; where too little stands free like that, from what is far from every nucleus. Rims thinner than a fifth of a nucleus' radius do not count.
 
     Returns
     -------
     ndarray of shape (k, 3), float32, or None
-        None where under 1 % of the image, or under 100 pixels, qualify.
+        None where under 1 % of the image, 100 pixels, or half the area of a nucleus qualify.
     """
-    distance = ndi.distance_transform_edt(nuclei == 0)
     areas = np.bincount(nuclei.ravel())[1:]
-    far = distance > (1.8 * np.sqrt(areas.max() / np.pi) if areas.size else 0)
-    red = scene.foreground & far & (scene.azure < 0.5 * scene.dark_level)
-    red = ndi.binary_erosion(red)
-    if red.sum() < max(100, 0.01 * red.size):
-        return None
-    sample: npt.NDArray[np.float32] = scene.density[red]
-    return sample
+    radius = float(np.sqrt(areas.max() / np.pi)) if areas.size else 10.0
+    body = ndi.distance_transform_edt(scene.foreground) > max(1.5, 0.1 * radius)
+    pale = body & (scene.azure < 0.5 * scene.dark_level)
+    labels, n = ndi.label(ndi.binary_fill_holes(body))
+    depth = ndi.distance_transform_edt(labels > 0)
+    free = np.concatenate([[False], ndi.maximum(depth, labels, np.arange(1, n + 1)) > 0.3 * radius])
+    free[np.unique(labels[nuclei > 0])] = False
+    far = ndi.distance_transform_edt(nuclei == 0) > 1.8 * radius
+    for red in (pale & free[labels], pale & far):
+        if red.sum() >= max(100, 0.01 * red.size, 1.5 * radius**2):
+            sample: npt.NDArray[np.float32] = scene.density[red]
+            return sample
+    return None
 
 
 def _doubts(image: RGBImage, contrast: FloatImage) -> tuple[str, ...]:
