@@ -28,6 +28,7 @@ from hybridleuk.embeddings.preprocessing import PREPROCESSING_VERSION, Pictures,
 __all__ = ["Network", "Recipe", "extract_rows"]
 
 _LOOKUP_CHUNK = 1024
+_WORTH_PROCESSES = 64  # images whose cells take longer to find than processes to start
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 Rows = npt.NDArray[np.float32]
@@ -212,7 +213,8 @@ def _prepared(
         return
     from hybridleuk.segmentation.cells import iter_cells
 
-    found = iter_cells(images, cache=cache_folder, n_jobs=workers)
+    n_jobs = workers if len(images) >= _WORTH_PROCESSES else 1
+    found = iter_cells(images, cache=cache_folder, n_jobs=n_jobs)
     yield from _ahead(
         lambda pair: view_pictures(recipe.view, read_image(pair[0]), pair[1], recipe.record),
         zip(images, found, strict=True),

@@ -143,7 +143,7 @@ class FrozenBackbone(nn.Module):
     def _embed(self, pictures: Pictures, precision: Precision) -> npt.NDArray[np.float32]:
         device = self.factor.device
         # (n, H, W, 3) in memory is what torch calls (n, 3, H, W) in channels-last order.
-        batch = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+        batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).permute(0, 3, 1, 2)
         with torch.inference_mode(), exact_float32(device, precision), autocast(device, precision):
             return np.asarray(self(batch.to(device)).cpu().numpy())
 

@@ -22,6 +22,8 @@ State: TypeAlias = "dict[str, torch.Tensor]"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _COUNTER = "num_batches_tracked"
 _LOOKS_LIKE = 0.9
+# How a zip archive of torch and a bare pickle begin; anything else never was one.
+_PICKLES = (b"PK", b"\x80")
 # torchvision's DenseNet files are older than its module names: `norm.1` became `norm1`.
 _OLD_DENSENET_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
 
@@ -70,9 +72,9 @@ def _read_pth(content: bytes, path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "invalid load key" in str(error):
-            raise _damaged(path, error) from error
-        raise _not_plain(path) from error
+        if content.startswith(_PICKLES):
+            raise _not_plain(path) from error
+        raise _damaged(path, error) from error
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
         raise _damaged(path, error) from error
 

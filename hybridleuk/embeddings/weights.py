@@ -37,6 +37,7 @@ __all__ = [
     "WeightsLike",
     "file_sha256",
     "fingerprint",
+    "hub_folder",
     "load_network",
     "resolve_weights",
     "trunk_state",
@@ -196,22 +197,18 @@ def fingerprint(weights: Weights, cache: Cache | None = None) -> str:
     if weights.kind == "random":
         return weights.sha256
     known = (weights.record.name, weights.sha256)
+    if cache is not None:
+        recipe = {"backbone": weights.record.name, "version": _FINGERPRINT_VERSION}
+        key = cache_key("weights", weights.sha256, recipe)
+        kept = cache.get_many([key])
+        if key in kept:
+            return kept[key].tobytes().hex()
     if known not in _fingerprints:
-        _fingerprints[known] = _fingerprint_kept(weights, cache)
+        _fingerprints[known] = _fingerprint_of(trunk_state(weights))
+    if cache is not None:
+        value = np.frombuffer(bytes.fromhex(_fingerprints[known]), dtype=np.uint8)
+        cache.put_many({key: value})
     return _fingerprints[known]
-
-
-def _fingerprint_kept(weights: Weights, cache: Cache | None) -> str:
-    if cache is None:
-        return _fingerprint_of(trunk_state(weights))
-    recipe = {"backbone": weights.record.name, "version": _FINGERPRINT_VERSION}
-    key = cache_key("weights", weights.sha256, recipe)
-    kept = cache.get_many([key])
-    if key in kept:
-        return kept[key].tobytes().hex()
-    computed = _fingerprint_of(trunk_state(weights))
-    cache.put_many({key: np.frombuffer(bytes.fromhex(computed), dtype=np.uint8)})
-    return computed
 
 
 def _fingerprint_of(state: State) -> str:
