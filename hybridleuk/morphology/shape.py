@@ -149,9 +149,8 @@ def lobe_count(region: Region) -> float:
         return 0.0
     prominence = LOBE_PROMINENCE * region.distance.max()
     rise = region.distance - _flooded(region.distance, prominence)
-    labels, count = ndimage.label(rise > 1e-9, np.ones((3, 3)))
-    highest = ndimage.maximum(rise, labels, np.arange(1, count + 1))
-    return float(np.count_nonzero(np.asarray(highest) >= prominence - 1e-9))
+    labels, _ = ndimage.label(rise > 1e-9, np.ones((3, 3)))
+    return float(np.unique(labels[rise >= prominence - 1e-9]).size)
 
 
 def inscribed_ratio(region: Region) -> float:

@@ -48,12 +48,23 @@ def test_columns_are_those_of_the_catalogue(images):
     ]
 
 
-def test_a_drawn_cell_is_measured_as_it_was_drawn():
+def test_a_drawn_cell_is_measured_as_it_was_drawn(as_cells):
     drawn = draw_cell("monocyte", random_state=4, size=160)
     truth = drawn.cells[0]
-    table = measure_cells(drawn.image, find_cells(drawn.image)).iloc[0]
-    assert table["nucleus_area"] == pytest.approx(truth.nucleus_area_px, rel=0.15)
-    assert table["nc_ratio_cell"] == pytest.approx(truth.nucleus.sum() / truth.mask.sum(), rel=0.2)
+    cells = as_cells((truth.nucleus, truth.cytoplasm, [], True))
+    row = measure_cells(drawn.image, cells, spacing=truth.spacing).iloc[0]
+    assert row["nucleus_area"] == pytest.approx(truth.nucleus_area_px * truth.spacing**2)
+    assert row["nc_ratio_cell"] == truth.nucleus.sum() / truth.mask.sum()
+    assert row["nc_ratio_cytoplasm"] == truth.nucleus.sum() / truth.cytoplasm.sum()
+
+
+@pytest.mark.parametrize("random_state", range(6))
+def test_lobes_of_drawn_neutrophils_are_counted(as_cells, random_state):
+    truth = draw_cell("neutrophil", random_state=random_state, size=160).cells[0]
+    image = np.zeros((160, 160, 3), dtype=np.uint8)
+    cells = as_cells((truth.nucleus, truth.cytoplasm, [], True))
+    row = measure_cells(image, cells, families=["shape"]).iloc[0]
+    assert abs(row["nucleus_lobe_count"] - truth.n_lobes) <= 1
 
 
 def test_one_row_per_cell_from_masks_of_ones_own(drawn, as_cells):
