@@ -172,7 +172,7 @@ def test_full_disk_leaves_nothing(saved, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    monkeypatch.setattr("hybridleuk.persistence.os.replace", full)
     with pytest.raises(OutputError, match="No space left on device"):
         save_model(saved[0], tmp_path / "m.hleuk")
     assert list(tmp_path.iterdir()) == []
