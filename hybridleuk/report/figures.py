@@ -282,9 +282,10 @@ def _without_overlap(
 def _named_point(name: str, x: str, y: float, text_y: float) -> Markup:
     left = float(x.rstrip("%")) > 55
     dx = -9 if left else 9
+    moved = abs(text_y - y) > 5
     return element(
         "svg",
-        element("path", d=f"M0 {y:.1f} {dx} {text_y:.1f}", class_="leader"),
+        *([element("path", d=f"M0 {y:.1f} {dx} {text_y:.1f}", class_="leader")] if moved else []),
         element("circle", cx="0", cy=number(y), r="5", class_="point candidate"),
         element("text", name, x=str(dx), y=number(text_y + 4), text_anchor="end" if left else None),
         x=x,
