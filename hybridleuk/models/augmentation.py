@@ -1,8 +1,9 @@
 """Random changes of a training image under which a cell stays the cell it is.
 
 A smear has no up and no down, so flips and any rotation are free. Magnification, stain and lamp
-differ a little from slide to slide, so scale, optical density and brightness vary a little. Nothing
-is sheared, cut out, inverted or mixed: the shape of the nucleus and the N:C ratio are the diagnosis.
+differ a little from slide to slide, so scale, optical density and brightness vary a little.
+Nothing is sheared, cut out, inverted or mixed: the shape of the nucleus and the N:C ratio are the
+diagnosis.
 
 Everything runs on whole batches of tensors, on whatever device they are on.
 """

@@ -1,0 +1,174 @@
+"""How well and how fast the fine-tuned network trains: one 80/20 split of real images.
+
+Trains :class:`hybridleuk.FineTunedCNN` on a part of IMAGES (a folder with one sub-folder per class)
+and scores it on images it never saw; the inner part that stops the training is taken from the
+training images. With ``--throughput``, the training steps alone are timed against the plainest loop
+(float32, NCHW, a ``DataLoader`` that decodes in the same process, the same augmentation of the
+network's input), taking turns on the same images.
+
+    python benchmarks/finetuning.py IMAGES --weights FILE [--per-class 150] [--set epochs=20 ...]
+    python benchmarks/finetuning.py IMAGES --weights FILE --throughput
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from torchvision.transforms import (
+    ColorJitter,
+    Compose,
+    Normalize,
+    RandomAffine,
+    RandomHorizontalFlip,
+    Resize,
+    ToTensor,
+)
+
+from hybridleuk import FineTunedCNN, Manifest, progress
+from hybridleuk.data.splits import hold_out
+from hybridleuk.embeddings.backbones import backbone
+from hybridleuk.embeddings.weights import load_network
+
+
+class Lines(progress.Listener):
+    """Prints a line when something new is known."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def advanced(self, task) -> None:
+        if task.detail != self.last:
+            self.last = task.detail
+            print(f"  {task.description}: {task.detail}", flush=True)
+
+    def noted(self, text) -> None:
+        print(f"  note: {text}", flush=True)
+
+
+def part_of(images: Path, per_class: int, seed: int):
+    """Draw the same number of images from each class."""
+    manifest = Manifest.from_folder(images)
+    labels = np.asarray(manifest.labels)
+    random = np.random.default_rng(seed)
+    chosen = np.concatenate(
+        [
+            random.choice(rows, min(per_class, len(rows)), replace=False)
+            for rows in (np.flatnonzero(labels == name) for name in np.unique(labels))
+        ]
+    )
+    return [manifest.paths[i] for i in chosen], labels[chosen]
+
+
+def accuracy(arguments) -> dict:
+    paths, labels = part_of(arguments.images, arguments.per_class, arguments.seed)
+    train, test = hold_out(labels, fraction=0.2, random_state=arguments.seed)
+    network = FineTunedCNN(arguments.backbone, weights=arguments.weights, **settings(arguments))
+    network.set_params(random_state=arguments.seed)
+    begun, busy = time.perf_counter(), time.process_time()
+    with progress.report_to(Lines()):
+        network.fit([paths[i] for i in train], labels[train])
+    seconds, busy = time.perf_counter() - begun, time.process_time() - busy
+    begun = time.perf_counter()
+    predicted = network.predict([paths[i] for i in test])
+    per_image = (time.perf_counter() - begun) / len(test)
+    print(network.history_.round(4).to_string(index=False))
+    return {
+        "train_images": len(train),
+        "test_images": len(test),
+        "best_epoch": network.best_epoch_,
+        "epochs_run": len(network.history_),
+        "accuracy": float(np.mean(predicted == labels[test])),
+        "balanced_accuracy": float(balanced_accuracy_score(labels[test], predicted)),
+        "macro_f1": float(f1_score(labels[test], predicted, average="macro")),
+        "fit_seconds": round(seconds, 1),
+        "fit_cpu_seconds": round(busy, 1),
+        "predict_ms_per_image": round(1000 * per_image, 2),
+        "precision": network.precision_,
+        "image_size": network.image_size_,
+        "weights": network.weights_description_,
+    }
+
+
+def settings(arguments) -> dict:
+    pairs = (pair.split("=", 1) for pair in arguments.set)
+    return {name: ast.literal_eval(value) for name, value in pairs}
+
+
+class PlainImages(torch.utils.data.Dataset):
+    def __init__(self, paths, codes, size):
+        self.paths, self.codes = paths, codes
+        self.transform = Compose(
+            [
+                Resize((size, size)),
+                RandomHorizontalFlip(),
+                RandomAffine(180, (0.05, 0.05), (0.9, 1.1)),
+                ColorJitter(0.1, 0.1, 0.1),
+                ToTensor(),
+                Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            ]
+        )
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        with Image.open(self.paths[i]) as picture:
+            return self.transform(picture.convert("RGB")), int(self.codes[i])
+
+
+def plain_epochs(paths, codes, arguments, size: int, epochs: int) -> float:
+    """Train the plainest way; return images per second of all epochs after the first batch."""
+    network = load_network(backbone(arguments.backbone), arguments.weights).network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    loader = torch.utils.data.DataLoader(PlainImages(paths, codes, size), 32, shuffle=True)
+    begun = time.perf_counter()
+    for _ in range(epochs):
+        for images, targets in loader:
+            loss = torch.nn.functional.cross_entropy(network(images), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return epochs * len(paths) / (time.perf_counter() - begun)
+
+
+def throughput(arguments) -> dict:
+    paths, labels = part_of(arguments.images, 40, arguments.seed)
+    codes = np.unique(labels, return_inverse=True)[1]
+    options = {"validation_fraction": 0, "epochs": 2, **settings(arguments)}
+    rates: dict[str, list[float]] = {"plain": [], "hybridleuk": [], "hybridleuk_whole_fit": []}
+    for _ in range(3):
+        network = FineTunedCNN(arguments.backbone, weights=arguments.weights, **options)
+        begun = time.perf_counter()
+        network.fit(paths, labels)
+        seen = options["epochs"] * len(paths)
+        rates["hybridleuk_whole_fit"].append(seen / (time.perf_counter() - begun))
+        rates["hybridleuk"].append(seen / network.seconds_)
+        size, epochs = network.image_size_, options["epochs"]
+        rates["plain"].append(plain_epochs(paths, codes, arguments, size, epochs))
+    return {name: round(float(np.median(values)), 1) for name, values in rates.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--backbone", default="squeezenet1_0")
+    parser.add_argument("--weights", default="default")
+    parser.add_argument("--per-class", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--throughput", action="store_true")
+    arguments = parser.parse_args()
+    measured = throughput(arguments) if arguments.throughput else accuracy(arguments)
+    print(json.dumps({"threads": torch.get_num_threads(), **measured}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""A convolutional network trained end to end on the images, the rival of the hybrid."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted
+
+from hybridleuk import progress
+from hybridleuk.data.images import check_images
+from hybridleuk.data.splits import check_labels
+from hybridleuk.embeddings.backbones import backbone as find_backbone
+from hybridleuk.embeddings.preprocessing import View, check_view
+from hybridleuk.embeddings.runtime import exact_float32, resolve_device
+from hybridleuk.embeddings.weights import load_network
+from hybridleuk.exceptions import InputError
+from hybridleuk.models.augmentation import Augmentation
+from hybridleuk.models.finetuned_state import StoredNetwork
+from hybridleuk.models.training import Training
+from hybridleuk.models.training_checkpoint import Checkpoint
+from hybridleuk.models.training_data import (
+    ImageReader,
+    LabelledPixels,
+    fingerprint,
+    inner_split,
+)
+from hybridleuk.models.training_network import ImageClassifier, training_precision
+from hybridleuk.models.training_recipe import Recipe, check_ranges
+
+__all__ = ["FineTunedCNN"]
+
+_LARGEST_DEFAULT_SIZE = 160
+_WARMUP = 0.1
+
+
+class FineTunedCNN(ClassifierMixin, StoredNetwork):
+    """Fine-tune a pretrained network on labelled images.
+
+    Training begins with the logistic regression on the frozen features and goes on with all layers,
+    the backbone at a lower rate than the head. A part of the training images, with groups kept
+    whole, decides when to stop; the best weights are restored. The seed fixes everything, so that
+    a training that was killed and resumed ends with the same weights as one that was not, on the
+    same machine with the same number of threads.
+
+    Parameters
+    ----------
+    backbone : str, default "squeezenet1_0"
+        A name from :data:`hybridleuk.embeddings.backbones.BACKBONES`.
+    weights : {"default", "bundled", "random"} or path, default "default"
+        As in :class:`hybridleuk.DeepEmbeddings`.
+    view : {"image", "segmented", "cells"}, default "image"
+        What the network sees of an image. ``cells`` is the central, else the largest cell.
+    image_size : int, optional
+        Side of the network's input, px; by default the backbone's, at most 160.
+    epochs : int, default 20
+        Passes over the training images, at most.
+    patience : int, default 6
+        Epochs without a better validation loss after which training stops.
+    batch_size : int, default 32
+    learning_rate : float, default 6e-4
+        Of the head, the highest in a schedule of linear warm-up and half a cosine.
+    backbone_factor : float, default 0.8
+        The backbone's learning rate as a share of `learning_rate`.
+    weight_decay : float, default 0.02
+    label_smoothing : float, default 0.1
+    dropout : float, default 0.2
+        Before the last layer.
+    validation_fraction : float, default 0.2
+        Share of the training images watched for early stopping, at most 0.5. With 0, all of them
+        are learned from and all epochs are run.
+    augment : bool or Augmentation, default True
+    class_weight : "balanced", dict or None, default "balanced"
+    device : str, default "auto"
+    precision : {"auto", "fp32", "bf16", "fp16"}, default "auto"
+        Of the training: "auto" is mixed precision on a GPU and on a CPU that has bf16. Predictions
+        are always made in fp32.
+    checkpoint : path, optional
+        Folder in which training leaves its state every epoch, and every minute. The same call on
+        the same images goes on from there. The file stays when training is complete.
+    cache : "default", None or path, default "default"
+        For the segmentation behind the views ``segmented`` and ``cells``.
+    workers : int, optional
+        Threads that decode images; by default one for each core.
+    random_state : int, default 0
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    history_ : DataFrame, one row per epoch
+        ``epoch, learning_rate, train_loss, train_accuracy, valid_loss, valid_balanced_accuracy,
+        seconds``; the training columns are of augmented images with dropout.
+    best_epoch_ : int
+        Whose weights are kept, from 1.
+    watched_ : ndarray of int
+        The training images that only decided when to stop. Not in the model file.
+    network_ : ImageClassifier
+    image_size_ : int
+    device_, precision_ : str
+        Where and how it was trained.
+    weights_description_, weights_sha256_ : str
+        What training began with.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hybridleuk import FineTunedCNN
+    >>> random = np.random.default_rng(0)
+    >>> images = [random.integers(60 * k, 60 * k + 90, (40, 40, 3), np.uint8) for k in (0, 2) * 8]
+    >>> network = FineTunedCNN(weights="random", image_size=32, epochs=2)
+    >>> network.fit(images, ["normal", "ALL"] * 8).predict(images[:2])
+    array(['normal', 'ALL'], dtype='<U6')
+    """
+
+    def __init__(
+        self,
+        backbone: str = "squeezenet1_0",
+        *,
+        weights: str | os.PathLike[str] = "default",
+        view: View = "image",
+        image_size: int | None = None,
+        epochs: int = 20,
+        patience: int = 6,
+        batch_size: int = 32,
+        learning_rate: float = 6e-4,
+        backbone_factor: float = 0.8,
+        weight_decay: float = 0.02,
+        label_smoothing: float = 0.1,
+        dropout: float = 0.2,
+        validation_fraction: float = 0.2,
+        augment: bool | Augmentation = True,
+        class_weight: Any = "balanced",
+        device: str = "auto",
+        precision: str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+        cache: Any = "default",
+        workers: int | None = None,
+        random_state: int | None = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.view = view
+        self.image_size = image_size
+        self.epochs = epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.backbone_factor = backbone_factor
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.dropout = dropout
+        self.validation_fraction = validation_fraction
+        self.augment = augment
+        self.class_weight = class_weight
+        self.device = device
+        self.precision = precision
+        self.checkpoint = checkpoint
+        self.cache = cache
+        self.workers = workers
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : sequence of n paths or (H, W, 3) uint8 arrays
+        y : array-like of shape (n,)
+        groups : array-like of shape (n,), optional
+            Patients; the images watched for early stopping share none with those learned from.
+
+        Raises
+        ------
+        InputError
+            A parameter is out of its range, or the training diverged.
+        ImageError
+            An image cannot be decoded; the message names the file.
+        SplitError
+            There is one class only, or one with too few images or groups to watch.
+        WeightsError
+            The weights cannot be had.
+        """
+        images, labels = check_images(X), check_labels(y)
+        if len(images) != len(labels):
+            raise InputError(f"{len(images)} images but {len(labels)} labels; one each is needed.")
+        check_view(self.view)
+        check_ranges(self.get_params(deep=False), find_backbone(self.backbone))
+        self.seed_ = int(np.random.default_rng(self.random_state).integers(2**31))
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        fraction = float(self.validation_fraction)
+        learned, self.watched_ = inner_split(labels, groups, fraction, self.seed_)
+        network = self._prepare_network()  # before the images: weights may be missing
+        pixels = self._reader().read(images)
+        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=labels[learned])
+        train = LabelledPixels(pixels, codes.astype(np.int64), learned)
+        return self._train(network, train, weights)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return probabilities of shape (n, n_classes), columns in the order of ``classes_``."""
+        check_is_fitted(self)
+        images = check_images(X)
+        device = resolve_device(self.device)
+        network = self.network_.to(device).eval()
+        parts = []
+        with (
+            torch.inference_mode(),
+            exact_float32(device, "fp32"),
+            progress.task("Predicting", total=len(images)) as task,
+        ):
+            for pixels in self._reader().chunks(images):
+                places = np.arange(len(pixels))
+                data = LabelledPixels(pixels, np.zeros_like(places), places)
+                for batch, _ in data.in_order(device):
+                    parts.append(torch.softmax(network(batch).cpu().double(), dim=1).numpy())
+                task.advance(len(pixels))
+        return np.concatenate(parts)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the most probable class of each image."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
+
+    def _prepare_network(self) -> ImageClassifier:
+        record = find_backbone(self.backbone)
+        loaded = load_network(record, self.weights, self.seed_)
+        self.weights_sha256_ = loaded.weights_hash
+        self.weights_description_ = loaded.description
+        self.image_size_ = int(self.image_size or min(record.input_size, _LARGEST_DEFAULT_SIZE))
+        return ImageClassifier(
+            loaded.network,
+            record,
+            len(self.classes_),
+            dropout=self.dropout,
+            frozen_statistics=self.weights != "random",
+        )
+
+    def _reader(self) -> ImageReader:
+        record = find_backbone(self.backbone)
+        return ImageReader(record, self.view, self.image_size_, self.cache, self.workers)
+
+    def _recipe(self, network: ImageClassifier) -> Recipe:
+        device = resolve_device(self.device)
+        augmentation = Augmentation() if self.augment is True else self.augment or None
+        return Recipe(
+            epochs=self.epochs,
+            patience=self.patience,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            backbone_factor=self.backbone_factor,
+            warmup=_WARMUP,
+            weight_decay=self.weight_decay,
+            label_smoothing=self.label_smoothing,
+            augmentation=augmentation,
+            seed=self.seed_,
+            device=device,
+            precision=training_precision(self.precision, device, network),
+        )
+
+    def _checkpoint(self, train: LabelledPixels, recipe: Recipe) -> Checkpoint | None:
+        if self.checkpoint is None:
+            return None
+        settings = {
+            **self.portable_parameters(),
+            "class_weight": str(self.class_weight),
+            "weights": self.weights_sha256_,
+            "recipe": repr(recipe),
+            "classes": self.classes_.tolist(),
+        }
+        return Checkpoint(self.checkpoint, fingerprint(settings, train))
+
+    def _train(
+        self,
+        network: ImageClassifier,
+        train: LabelledPixels,
+        class_weights: npt.NDArray[np.float64],
+    ) -> Self:
+        recipe = self._recipe(network)
+        watched = replace(train, rows=self.watched_) if len(self.watched_) else None
+        checkpoint = self._checkpoint(train, recipe)
+        training = Training(network, recipe, train, watched, class_weights, checkpoint)
+        self.history_ = pd.DataFrame(training.run())
+        self.best_epoch_ = training.at.best_epoch if watched else len(self.history_)
+        self.n_watched_ = len(self.watched_)
+        self.seconds_ = float(self.history_["seconds"].sum())
+        self.device_, self.precision_ = str(recipe.device), recipe.precision
+        self.network_ = network
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
