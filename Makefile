@@ -33,4 +33,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build docs/_build docs/api/generated docs/tutorials/gallery
+	rm -rf $(VENV) build docs/_build docs/api/generated docs/gallery

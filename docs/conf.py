@@ -1,18 +1,17 @@
 """Sphinx configuration: numpydoc API pages and a gallery of tutorials that are run."""
 
+import importlib.metadata
 import os
+import re
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
-
-from sphinx_gallery.sorting import FileNameSortKey
 
 os.environ.setdefault("HYBRIDLEUK_CACHE", tempfile.mkdtemp(prefix="hybridleuk-docs-"))
 
 project = "hybridleuk"
 author = "the hybridleuk developers"
 copyright = f"2026, {author}"
-release = version("hybridleuk")
+release = version = importlib.metadata.version("hybridleuk")
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -21,8 +20,8 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "tutorials/*.rst", "tutorials/*.py"]
-nitpicky = False
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "tutorials"]
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
@@ -35,9 +34,9 @@ html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 
 sphinx_gallery_conf = {
     "examples_dirs": "tutorials",
-    "gallery_dirs": "tutorials/gallery",
+    "gallery_dirs": "gallery",
     "filename_pattern": r"/tutorial_",
-    "within_subsection_order": FileNameSortKey,
+    "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
@@ -52,8 +51,40 @@ def write_catalogue(app):
 
     target = Path(app.srcdir, "api", "generated", "catalogue.csv")
     target.parent.mkdir(parents=True, exist_ok=True)
-    catalogue_table().to_csv(target, index=False)
+    catalogue_table().map(as_text).to_csv(target, index=False)
+
+
+def write_commands(app):
+    """Write the options of every command from the program itself."""
+    import typer
+    from hybridleuk_cli.app import app as program
+
+    target = Path(app.srcdir, "api", "generated", "commands.txt")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = typer.main.get_command(program)
+    target.write_text("\n".join(command_lines("hybridleuk", command)))
+
+
+def command_lines(name, command):
+    """Describe a command and those below it in reStructuredText."""
+    if hasattr(command, "commands"):
+        for below, inner in command.commands.items():
+            yield from command_lines(f"{name} {below}", inner)
+        return
+    yield from [name, "-" * len(name), "", as_text(command.help or "").replace("\b", ""), ""]
+    yield from [".. list-table::", "   :widths: 35 65", ""]
+    for option in command.params:
+        spelled = ", ".join(option.opts) if option.param_type_name == "option" else option.metavar
+        yield f"   * - ``{spelled}``"
+        yield f"     - {as_text(' '.join((getattr(option, 'help', '') or '').split()))}"
+    yield ""
+
+
+def as_text(value):
+    """Escape what reStructuredText would read as markup."""
+    return re.sub(r"([*|`_\\])", r"\\\1", value) if isinstance(value, str) else value
 
 
 def setup(app):
     app.connect("builder-inited", write_catalogue)
+    app.connect("builder-inited", write_commands)

@@ -6,7 +6,7 @@ from pathlib import Path
 # Tests run side by side; threads that wait for each other would only slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
+import pytest
 
 REAL_DATA = Path(
     os.environ.get("HYBRIDLEUK_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
