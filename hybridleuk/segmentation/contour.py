@@ -18,7 +18,7 @@ import numpy.typing as npt
 __all__ = ["star_outline", "star_region"]
 
 _ANGLES = 64
-_RADII = 48
+_RADII = 42
 _HALF_STEP = 0.5061728  # keeps samples off the pixel grid, where a rounding error would decide
 
 FloatArray = npt.NDArray[Any]
@@ -39,7 +39,7 @@ def star_outline(
     reach : float
         Largest radius tried, in pixels.
     stiffness : float, default 0.3
-        Price of a change of radius by one step (1/48 of the reach) between neighbouring
+        Price of a change of radius by one step (1/42 of the reach) between neighbouring
         directions (64 of them), in full votes of one cell of the polar grid at the reach. The
         price grows with the square of the change.
 
@@ -83,28 +83,29 @@ def _directions() -> tuple[FloatArray, FloatArray]:
     return np.cos(angle), np.sin(angle)
 
 
-_REACH_OF_JUMP = 4
+_REACH_OF_JUMP = 3
 
 
 def _closed_path(gain: FloatArray, price: float) -> npt.NDArray[np.int64]:
     """Choose one column per row, rows in a ring, with the largest gain less the price of jumps.
 
-    The quadratic price of a jump of k columns is ``price * k**2``, up to 4 columns. Exact: every
+    The quadratic price of a jump of k columns is ``price * k**2``, up to 3 columns. Exact: every
     start column is followed separately.
     """
     n, m = gain.shape
     jumps = np.arange(-_REACH_OF_JUMP, _REACH_OF_JUMP + 1)
-    prices = (price * jumps.astype(np.float64) ** 2)[:, None, None]
-    score = np.full((m, m), -np.inf)
+    prices = (price * jumps.astype(np.float32) ** 2)[:, None, None].astype(np.float32)
+    gain = gain.astype(np.float32)
+    score = np.full((m, m), -np.inf, dtype=np.float32)
     np.fill_diagonal(score, gain[0])
     came = np.empty((n, m, m), dtype=np.int8)
-    padded = np.full((m, m + 2 * _REACH_OF_JUMP), -np.inf)
+    padded = np.full((m, m + 2 * _REACH_OF_JUMP), -np.inf, dtype=np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(padded, m, axis=1)
     for k in range(1, n + 1):
         padded[:, _REACH_OF_JUMP : _REACH_OF_JUMP + m] = score
         options = windows.transpose(1, 0, 2) - prices
         choice = options.argmax(axis=0)
-        score = np.take_along_axis(options, choice[None], axis=0)[0]
+        score = options.max(axis=0)
         came[k % n] = choice - _REACH_OF_JUMP
         if k < n:
             score = score + gain[k]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from hybridleuk.data.images import RGBImage
+from hybridleuk.segmentation.masks import fill_holes
 from hybridleuk.segmentation.quality import CellMasks, assemble
 from hybridleuk.segmentation.records import Cells
 
@@ -35,7 +36,7 @@ def purple(image: RGBImage) -> npt.NDArray[np.bool_]:
 
 def find_by_hsv(image: RGBImage) -> Cells:
     """Find leukocytes as purple things of at least 0.3 % of the image, opened and filled."""
-    mask = ndi.binary_fill_holes(ndi.binary_opening(purple(image), iterations=2))
+    mask = fill_holes(ndi.binary_opening(purple(image), iterations=2))
     labels, n = ndi.label(mask)
     areas = np.bincount(labels.ravel(), minlength=n + 1)
     boxes = ndi.find_objects(labels)

@@ -97,7 +97,8 @@ def void_mask(image: RGBImage) -> BoolImage:
     """
     from scipy import ndimage as ndi
 
-    black = image.max(axis=2) <= _VOID_LEVEL
+    dark = image <= _VOID_LEVEL
+    black: BoolImage = dark[..., 0] & dark[..., 1] & dark[..., 2]
     if black.mean() < _VOID_FRACTION:
         return np.zeros_like(black)
     labels, n = ndi.label(black)
