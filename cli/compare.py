@@ -219,7 +219,7 @@ def comparison_table(result: Comparison) -> Table:
         shown.add_row(*cells, *_figures(row))
     for shortcut in result.document["shortcuts"]:
         kind = shortcut.get("split", "") if several else None
-        cells = [shortcut["name"], *([] if kind is None else [kind])]
+        cells = [f"shortcut: {shortcut['name']}", *([] if kind is None else [kind])]
         shown.add_row(*cells, f"{shortcut['balanced_accuracy']:.3f}{' ' * 12}", style="dim")
     return shown
 

@@ -24,6 +24,7 @@ __all__ = ["Outcome", "Screen", "current_screen", "duration", "fresh_screen"]
 _SHOW_AFTER = 1.0
 _REPORT_AFTER = 2.0
 _LINE_EVERY = 10.0
+_WIDE, _BAR_WIDE, _BAR_NARROW = 100, 32, 14
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,10 @@ class Screen(Listener):
         body = Text(" ".join(text.split()), style=style)
         self._print(self.err, Text.assemble((head, head_style), " ", body))
 
-    def line(self, text: str) -> None:
+    def line(self, text: str | Text) -> None:
         """Print one line of news on stderr, unless quiet."""
         if not self.quiet:
-            self._print(self.err, Text(text, style="dim"))
+            self._print(self.err, Text(text, style="dim") if isinstance(text, str) else text)
 
     def finish(self, outcome: Outcome) -> None:
         """Print what a command has to say."""
@@ -247,23 +248,31 @@ def _rate(rate: float, unit: str) -> str:
 def _new_progress(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Task as Row
+    from rich.table import Column
 
     class Rate(ProgressColumn):
         """Units done, and units each second or minute."""
 
         def render(self, task: Row) -> Text:
             speed = task.finished_speed or task.speed or 0.0
-            count = f"{task.completed:,.0f}/{task.total:,.0f}" if task.total else ""
+            total = f"/{task.total:,.0f}" if task.total else ""
             rate = _rate(speed, task.fields["unit"]) if speed else task.fields["unit"]
-            return Text(f"{count} {rate}".strip(), style="cyan")
+            return Text(f"{task.completed:,.0f}{total} {rate}", style="cyan")
 
+    class Detail(ProgressColumn):
+        """What is being done just now, cut where the terminal ends."""
+
+        def render(self, task: Row) -> Text:
+            detail = str(task.fields["detail"])
+            return Text(detail, style="dim", no_wrap=True, overflow="ellipsis")
+
+    whole = Column(no_wrap=True)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        Rate(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        TextColumn("[dim]{task.fields[detail]}"),
+        TextColumn("{task.description}", table_column=whole),
+        BarColumn(_BAR_WIDE if console.width >= _WIDE else _BAR_NARROW, table_column=whole.copy()),
+        Rate(table_column=whole.copy()),
+        TimeRemainingColumn(compact=True, table_column=whole.copy()),
+        Detail(),
         console=console,
         transient=True,
-        expand=True,
     )

@@ -30,7 +30,7 @@ _MODEL, _PREDICTIONS = "model.hleuk", "predictions.csv"
 _MADE = (_SMEARS, _NEW, _COMPARISON, _FEATURES, _MODEL, _PREDICTIONS)
 _STEPS = 6
 _PATIENTS, _NEW_PATIENTS, _EACH = 16, 4, 8
-_FINETUNING = {"epochs": 8, "image_size": 96}
+_FINETUNING = {"epochs": 8, "image_size": 64}
 
 
 @dataclass
@@ -45,10 +45,8 @@ class _Demo:
     def begin(self, what: str) -> None:
         """Say which step begins."""
         self.step += 1
-        screen = current_screen()
-        if not screen.quiet:
-            head = Text(f"{self.step}/{_STEPS} ", style="bold cyan")
-            screen.err.print(Text.assemble(head, (what, "bold")))
+        head = Text(f"{self.step}/{_STEPS} ", style="bold cyan")
+        current_screen().line(Text.assemble(head, (what, "bold")))
 
     def path(self, name: str) -> Path:
         """Where a result of the demonstration lies."""
@@ -134,7 +132,7 @@ def _extract(run: _Demo, manifest: Manifest) -> None:
 
 
 def _compare(run: _Demo, manifest: Manifest) -> Comparison:
-    run.begin("Comparing hybrid classifiers with a fine-tuned network; patients stay on one side")
+    run.begin("Comparing hybrid classifiers with a fine-tuned network, patients kept apart")
     from hybridleuk.candidates import compare
 
     result = compare(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from hybridleuk import progress
 from hybridleuk.exceptions import WeightsError
 
 __all__ = ["DEFAULT_BACKBONE", "WORDS", "check_networks", "check_weights", "pair_weights"]
@@ -117,7 +118,7 @@ def check_weights(value: str) -> None:
 
 
 def check_networks(
-    images: Sequence[Any], kind: str, parameters: Mapping[str, Any]
+    images: Iterable[Any], kind: str, parameters: Mapping[str, Any]
 ) -> dict[str, str]:
     """Find the weights, and download them where need be, before hours of measuring.
 
@@ -139,4 +140,9 @@ def check_networks(
     settings = {name: value for name, value in parameters.items() if name in known}
     extractors = HybridFeatures(**{**settings, "features": kind}).extractors()
     deep = {name: made for name, made in extractors.items() if name != "morphology"}
-    return {name: str(made.fit(images).weights_sha256_) for name, made in deep.items()}
+    found = {}
+    with progress.task("Looking for weights", len(deep), "networks") as looking:
+        for name, extractor in deep.items():
+            found[name] = str(extractor.fit(images).weights_sha256_)
+            looking.advance()
+    return found
