@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
@@ -41,7 +39,7 @@ def _red_cell_area(parts: Labels, scene: Scene) -> float | None:
     """Area of a red cell, if some are seen that are not absurd beside the largest nucleus."""
     largest = float(np.bincount(parts.ravel())[1:].max())
     around = ndi.distance_transform_edt(parts == 0) < max(2.0, 0.3 * np.sqrt(largest))
-    radius = red_cell_radius(scene, ~around)
+    radius = red_cell_radius(scene, ~around, 0.5 * largest)
     if radius is None or not 0.25 < radius / np.sqrt(largest / np.pi) < 3.0:
         return None
     return float(np.pi * radius**2)

@@ -22,9 +22,10 @@ __all__ = ["Patch", "cut_out", "draw_cell_masks"]
 BoolImage = npt.NDArray[np.bool_]
 FloatImage = npt.NDArray[Any]
 
-_REACH = 2.4
+_REACH = 2.8
 _DETAIL = 34.0
 _APART = 1.0
+_BORDERLINE = 0.25
 _ALL_AROUND = 0.6
 _PORE = 0.03
 _RAGGED = 1.2
@@ -71,7 +72,7 @@ def cut_out(
     ratio = image.shape[0] / height, image.shape[1] / width
     center = (rows.mean() + 0.5) * ratio[0], (columns.mean() + 0.5) * ratio[1]
     half = [
-        _REACH * radius * 0.6 + np.abs(axis - axis.mean()).max() * scene.scale
+        (_REACH - 1.0) * radius + np.abs(axis - axis.mean()).max() * scene.scale
         for axis in (rows, columns)
     ]
     window = _window(center, half, image.shape[:2])
@@ -183,19 +184,28 @@ def _against_red(patch: Patch, smooth: FloatImage, stained: BoolImage) -> FloatI
     red = patch.red
     if red is None or near.sum() < 20:
         return np.ones(stained.shape)
-    middle, own = np.median(red, axis=0), np.median(smooth[near], axis=0)
+    middle = np.median(red, axis=0)
     spread = np.cov(red.T) + np.outer(middle, middle) / 4 + 1e-4 * np.eye(3)
+    own = _least_alike(smooth[near], middle, spread)
     axis = np.linalg.solve(spread, own - middle)
     apart = float(axis @ (own - middle))
     if apart < _APART:
         return np.ones(stained.shape)
-    projected = (smooth - (own + middle) / 2) @ axis
-    votes: FloatImage = np.clip(3.0 * projected / apart, -1.0, 1.0)
+    likeness = (smooth - middle) @ axis / apart
+    votes: FloatImage = np.clip(3.0 * (likeness - _BORDERLINE), -1.0, 1.0)
     votes[smooth @ [1, 1, -1] > patch.dark_level] = 1.0
     rim = (distance > 1 + 0.08 * patch.radius) & (distance < 2 + 0.3 * patch.radius)
     if (stained & (votes < 0))[rim].mean() > _ALL_AROUND:
         return np.ones(stained.shape)
     return votes
+
+
+def _least_alike(pixels: FloatImage, middle: FloatImage, spread: FloatImage) -> FloatImage:
+    """Median of that half of the pixels that is farther from a colour, in units of its spread."""
+    away = pixels - middle
+    distance = np.einsum("ij,ij->i", away @ np.linalg.inv(spread), away)
+    own: FloatImage = np.median(pixels[distance >= np.median(distance)], axis=0)
+    return own
 
 
 def _tidy(mask: BoolImage, patch: Patch) -> BoolImage:

@@ -137,7 +137,7 @@ def dark_level(azure: FloatImage) -> float:
     return max(0.5 * (lower + upper), MINIMUM_CONTRAST)
 
 
-def red_cell_radius(scene: Scene, away: BoolImage) -> float | None:
+def red_cell_radius(scene: Scene, away: BoolImage, pallor: float = np.inf) -> float | None:
     """Typical radius of the red cells, in pixels of the scene.
 
     Parameters
@@ -145,6 +145,8 @@ def red_cell_radius(scene: Scene, away: BoolImage) -> float | None:
     scene : Scene
     away : ndarray of shape (h, w), bool
         Where red cells may be looked for: away from leukocytes.
+    pallor : float, optional
+        Area of the largest hole that counts as the pale middle of a red cell.
 
     Returns
     -------
@@ -152,7 +154,8 @@ def red_cell_radius(scene: Scene, away: BoolImage) -> float | None:
         Median half-width of what is not empty there, holes filled, weighted by area; None where
         fewer than three such things are seen or they cover under 3 % of the image.
     """
-    body = fill_holes(ndi.binary_closing(scene.foreground, iterations=2)) & away
+    closed = ndi.binary_closing(scene.foreground, iterations=2)
+    body = fill_holes(closed, pallor) & away
     if body.mean() < 0.03:
         return None
     depth = ndi.distance_transform_edt(body)
