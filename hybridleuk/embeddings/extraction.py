@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,10 @@ from hybridleuk.data.cache import Cache, cache_key
 from hybridleuk.data.images import ImageLike, image_sha256, read_image
 from hybridleuk.embeddings.backbones import Backbone, Block
 from hybridleuk.embeddings.preprocessing import PREPROCESSING_VERSION, Pictures, View, view_pictures
+from hybridleuk.embeddings.runtime import running_beside
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Network", "Recipe", "extract_rows"]
 
@@ -35,10 +40,11 @@ Rows = npt.NDArray[np.float32]
 
 
 class Network(NamedTuple):
-    """What turns pictures (n, side, side, 3) into rows (n, width), so many at once."""
+    """What turns pictures (n, side, side, 3) into rows (n, width), so many at once, and where."""
 
     embed: Callable[[Pictures], Rows]
     batch_size: int
+    device: torch.device
 
 
 @dataclass(frozen=True)
@@ -138,9 +144,12 @@ def extract_rows(
         work = _look_up(images, recipe, cache, rows, pool, task)
         if work.images:
             network = make_network()
-            ahead = 2 * network.batch_size
-            prepared = _prepared(work.images, recipe, pool, cache_folder, ahead, workers)
-            _compute(prepared, work, recipe, network, cache, rows, task)
+            with running_beside(network.device) as (networks, at_once):
+                ahead = (at_once + 1) * network.batch_size
+                prepared = _prepared(work.images, recipe, pool, cache_folder, ahead, workers)
+                batches = _batches(prepared, network.batch_size)
+                made = _ahead(partial(_embedded, network), batches, networks, at_once)
+                _collect(made, work, recipe, cache, rows, task)
     return rows
 
 
@@ -264,24 +273,25 @@ def _batches(prepared: Iterator[Pictures], batch_size: int) -> Iterator[list[Pic
         yield batch
 
 
-def _compute(
-    prepared: Iterator[Pictures],
+def _embedded(network: Network, batch: list[Pictures]) -> list[Rows]:
+    return _mean_rows(network.embed(np.concatenate(batch)), [len(pictures) for pictures in batch])
+
+
+def _collect(
+    made: Iterator[list[Rows]],
     work: _Work,
     recipe: Recipe,
-    network: Network,
     cache: Cache | None,
     rows: Rows,
     task: progress.Task,
 ) -> None:
+    """Store the rows of each batch and put them where they belong."""
     started = time.perf_counter()
     done = 0
-    for batch in _batches(prepared, network.batch_size):
-        made = _mean_rows(
-            network.embed(np.concatenate(batch)), [len(pictures) for pictures in batch]
-        )
+    for batch in made:
         which = range(done, done + len(batch))
-        _store(made, [work.digests[i] for i in which], recipe, cache)
-        for row, i in zip(made, which, strict=True):
+        _store(batch, [work.digests[i] for i in which], recipe, cache)
+        for row, i in zip(batch, which, strict=True):
             rows[work.places[i]] = row
         done += len(batch)
         rate = done / (time.perf_counter() - started)

@@ -251,7 +251,7 @@ class DeepEmbeddings(TransformerMixin, BaseEstimator):
             precision = self._resolved_precision()
             batch_size = self._resolved_batch_size()
             embed = partial(network.embed, precision=precision, batch_size=batch_size)
-            return Network(embed, batch_size)
+            return Network(embed, batch_size, self.device_)
 
         return make
 

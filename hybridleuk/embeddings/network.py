@@ -71,8 +71,7 @@ class FrozenBackbone(nn.Module):
         std = torch.tensor(record.std)
         self.register_buffer("factor", (1 / (255 * std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (-torch.tensor(record.mean) / std).view(1, 3, 1, 1))
-        self._pooled: dict[tuple[str, str], torch.Tensor] = {}
-        self._one_at_a_time = threading.Lock()
+        self._own = threading.local()  # several threads may run one network at once
         self._watch()
         self.requires_grad_(False)
         self.eval()
@@ -92,8 +91,8 @@ class FrozenBackbone(nn.Module):
         def pool_it(_: nn.Module, __: Any, output: torch.Tensor) -> None:
             values = torch.relu(output) if rectified else output
             for pooling in poolings:
-                self._pooled[layer, pooling] = _pool(values.float(), pooling)
-            if len(self._pooled) == len(self.blocks):
+                self._own.pooled[layer, pooling] = _pool(values.float(), pooling)
+            if len(self._own.pooled) == len(self.blocks):
                 raise _AllPooled
 
         return pool_it
@@ -101,13 +100,11 @@ class FrozenBackbone(nn.Module):
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Embed pictures of shape (n, 3, H, W), uint8; returns (n, width) float32."""
         values = pictures.to(torch.float32) * self.factor + self.shift
-        with self._one_at_a_time:
-            self._pooled.clear()
-            with suppress(_AllPooled):
-                self.network(values.contiguous(memory_format=torch.channels_last))
-            parts = [self._pooled[block.layer, block.pooling] for block in self.blocks]
-            self._pooled.clear()
-        return torch.cat(parts, dim=1)
+        pooled: dict[tuple[str, str], torch.Tensor] = {}
+        self._own.pooled = pooled
+        with suppress(_AllPooled):
+            self.network(values.contiguous(memory_format=torch.channels_last))
+        return torch.cat([pooled[block.layer, block.pooling] for block in self.blocks], dim=1)
 
     def embed(
         self, pictures: Pictures, *, precision: Precision = "fp32", batch_size: int = 32

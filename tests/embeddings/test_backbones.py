@@ -223,3 +223,15 @@ def test_records_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         backbone("resnet18").width_ = 3
     assert len({hash(record) for record in BACKBONES.values()}) == len(BACKBONES)
+
+
+def test_inception_is_given_values_between_minus_one_and_one():
+    record = backbone("inception_v3")
+    frozen = FrozenBackbone(record, trunk_of(random_network(record, 0), record), blocks_of(record))
+    given = []
+    frozen.network.Conv2d_1a_3x3.register_forward_pre_hook(
+        lambda module, inputs: given.append(inputs[0].numpy().copy())
+    )
+    some = pictures(record)
+    frozen.embed(some)
+    np.testing.assert_allclose(given[0], some.transpose(0, 3, 1, 2) / 127.5 - 1, atol=1e-5)

@@ -56,6 +56,15 @@ def ran(monkeypatch):
 
 
 @pytest.fixture
+def one_thread():
+    """Let batches run one after the other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def nothing_may_run(monkeypatch):
     """Return a function after which neither a network nor the decoder may be used."""
 
@@ -159,7 +168,7 @@ def test_pipeline_and_grid_search(files):
 # Order, duplicates, batches
 
 
-def test_order_duplicates_and_batches(images, ran):
+def test_order_duplicates_and_batches(images, ran, one_thread):
     one = np.concatenate([embeddings(cache=None).fit_transform([image]) for image in images])
     ran.clear()
     rows = embeddings(batch_size=3).fit_transform(images)
@@ -191,6 +200,19 @@ def test_no_more_is_decoded_ahead_than_is_needed_soon():
     assert used == list(range(300))
     assert max(gap) <= 9
     assert not [t for t in threading.enumerate() if t.name.startswith("hybridleuk-decode")]
+
+
+def test_batches_at_once_give_the_same_rows_in_order(files, ran):
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 4):
+            torch.set_num_threads(threads)
+            found.append(embeddings(cache=None, batch_size=1).fit_transform(files))
+    finally:
+        torch.set_num_threads(before)
+    assert ran == [1] * 12
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5 * np.abs(found[0]).max())
 
 
 # Cache
@@ -266,7 +288,7 @@ def test_states_of_random_networks_are_what_they_run_with(images, tmp_path):
     np.testing.assert_allclose(saved.fit_transform(images), rows, atol=1e-6 * np.abs(rows).max())
 
 
-def test_a_broken_file_midway_keeps_what_came_before(files, ran):
+def test_a_broken_file_midway_keeps_what_came_before(files, ran, one_thread):
     whole = files[4].read_bytes()
     files[4].write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImageError, match=r"cell_4\.png: the PNG data is damaged or cut off"):
@@ -279,7 +301,7 @@ def test_a_broken_file_midway_keeps_what_came_before(files, ran):
     assert (np.abs(rows).sum(axis=1) > 0).all()
 
 
-def test_stopped_by_the_user_keeps_what_came_before(files, monkeypatch):
+def test_stopped_by_the_user_keeps_what_came_before(files, monkeypatch, one_thread):
     embed = FrozenBackbone.embed
     done = []
 

@@ -31,7 +31,9 @@ def test_devices_that_are_not_there(monkeypatch):
 
 def test_precisions(monkeypatch):
     gpu = torch.device("cuda")
-    assert runtime.resolve_precision("auto", CPU) == "fp32"
+    for capabilities, expected in (({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "fp32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=capabilities: c, raising=False)
+        assert runtime.resolve_precision("auto", CPU) == expected
     assert runtime.resolve_precision("bf16", CPU) == "bf16"
     assert runtime.resolve_precision("fp16", gpu) == "fp16"
     for native, expected in ((True, "bf16"), (False, "fp16")):
@@ -62,6 +64,21 @@ def test_float32_is_exact_on_a_gpu_for_as_long_as_it_matters():
         assert torch.backends.cudnn.allow_tf32
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+def test_batches_run_beside_each_other_on_a_cpu_and_leave_torch_as_it_was():
+    before = torch.get_num_threads()
+    try:
+        for allowed, at_once, each in ((1, 1, 1), (3, 3, 1), (17, 8, 2)):
+            torch.set_num_threads(allowed)
+            with runtime.running_beside(CPU) as (pool, found):
+                assert found == at_once
+                assert pool.submit(torch.get_num_threads).result() == each
+            assert torch.get_num_threads() == allowed
+        with runtime.running_beside(torch.device("cuda")) as (_, found):
+            assert found == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_defaults_fit_the_machine():

@@ -1,0 +1,158 @@
+"""Images per second of the embeddings, from JPEG files to stored rows, beside the plain loop.
+
+The plain loop is what most tools run: torchvision's network in float32 and NCHW order, fed by a
+``DataLoader`` with its defaults. All contestants take turns over the same images, several times,
+and the median is given, so that a machine with other work slows all of them alike; images per
+second of CPU time (all threads) are given too. "Network alone" has its pictures in memory already.
+
+    python benchmarks/embeddings.py IMAGES --weights FILE [--backbone squeezenet1_0] [--n 200]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from statistics import median
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+from torchvision.transforms import Compose, Normalize, Resize, ToTensor
+
+from hybridleuk import DeepEmbeddings, Manifest, read_image
+from hybridleuk.embeddings.backbones import backbone, blocks_of
+from hybridleuk.embeddings.network import FrozenBackbone
+from hybridleuk.embeddings.preprocessing import view_pictures
+from hybridleuk.embeddings.runtime import running_beside
+from hybridleuk.embeddings.weights import load_network, resolve_weights, trunk_state
+
+
+class PlainImages(torch.utils.data.Dataset):
+    def __init__(self, paths, record):
+        self.paths = paths
+        size = (record.input_size, record.input_size)
+        self.transform = Compose([Resize(size), ToTensor(), Normalize(record.mean, record.std)])
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return self.transform(Image.open(self.paths[index]).convert("RGB"))
+
+
+def plain_loop(record, weights):
+    network = load_network(record, weights).network
+    if hasattr(network, "features") and record.name.startswith(("squeezenet", "vgg")):
+        network = nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    else:
+        setattr(network, record.head[0], nn.Identity())
+
+    def run(paths):
+        loader = torch.utils.data.DataLoader(PlainImages(paths, record), batch_size=32)
+        with torch.no_grad():
+            return torch.cat([network(batch) for batch in loader]).numpy()
+
+    return run
+
+
+def ours(name, weights, precision):
+    def run(paths):
+        with tempfile.TemporaryDirectory() as folder:
+            made = DeepEmbeddings(
+                name, weights=weights, precision=precision, cache=folder, device="cpu"
+            )
+            return made.fit_transform(paths)
+
+    return run
+
+
+def network_alone(record, weights, precision, pictures):
+    state = trunk_state(resolve_weights(record, weights))
+    network = FrozenBackbone(record, state, blocks_of(record))
+    batches = np.array_split(pictures, -(-len(pictures) // 16))
+
+    def run(_):
+        with running_beside(torch.device("cpu")) as (pool, _):
+            return np.concatenate(
+                list(pool.map(lambda batch: network.embed(batch, precision=precision), batches))
+            )
+
+    return run
+
+
+def measure(contestants, paths, repeats):
+    """Run all contestants in turn; return their rows, and seconds (wall, CPU) of every round."""
+    rows, seconds = {}, {name: [] for name in contestants}
+    for run in contestants.values():
+        run(paths[:32])
+    for _ in range(repeats):
+        for name, run in contestants.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            rows[name] = run(paths)
+            seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return rows, seconds
+
+
+def second_run(name, weights, paths):
+    with tempfile.TemporaryDirectory() as folder:
+        made = DeepEmbeddings(name, weights=weights, cache=folder)
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            made.fit_transform(paths)
+            times.append(time.perf_counter() - start)
+    return times
+
+
+def cosine(one, two):
+    return (one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images")
+    parser.add_argument("--weights", default="default")
+    parser.add_argument("--backbone", default="squeezenet1_0")
+    parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    record, weights = backbone(arguments.backbone), arguments.weights
+    manifest = Manifest.from_source(arguments.images)
+    paths = manifest.sample(-(-arguments.n // len(set(manifest.labels)))).paths[: arguments.n]
+    pictures = np.concatenate([view_pictures("image", read_image(p), None, record) for p in paths])
+    contestants = {
+        "plain loop, float32": plain_loop(record, weights),
+        "fp32": ours(record.name, weights, "fp32"),
+        "bf16": ours(record.name, weights, "bf16"),
+        "network alone, fp32": network_alone(record, weights, "fp32", pictures),
+        "network alone, bf16": network_alone(record, weights, "bf16", pictures),
+    }
+    rows, seconds = measure(contestants, paths, arguments.repeats)
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+    print(
+        f"{record.name}, {len(paths)} images, torch {torch.__version__}, torchvision "
+        f"{torchvision.__version__}, {torch.get_num_threads()} threads, "
+        f"{torch.backends.cpu.get_cpu_capability()}, {platform.machine()}, {load}"
+    )
+    plain = rows["plain loop, float32"]
+    reference = [wall for wall, _ in seconds["plain loop, float32"]]
+    print(f"{'':22s} images/s  times plain  images/CPU-s  cosine to plain, worst")
+    for name, times in seconds.items():
+        wall, cpu = (median(column) for column in zip(*times, strict=True))
+        ratio = median(r / w for r, (w, _) in zip(reference, times, strict=True))
+        worst = cosine(rows[name], plain).min()
+        rates = f"{len(paths) / wall:8.1f}  {ratio:11.2f}  {len(paths) / cpu:12.1f}"
+        print(f"{name:22s} {rates}  {worst:.6f}")
+    largest = np.abs(rows["fp32"] - plain).max() / np.abs(plain).max()
+    print(f"fp32 against the plain loop: largest difference {largest:.1e} of the largest value")
+    first, second = second_run(record.name, weights, paths)
+    print(f"first run {first:.2f} s, second run {second:.3f} s ({100 * second / first:.2f} %)")
+
+
+if __name__ == "__main__":
+    main()
