@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
@@ -62,9 +64,9 @@ class SVMClassifier(_TabularClassifier):
     ----------
     C : float, default 10.0
         Cost of a violated margin.
-    gamma : "scale", "auto" or float, default "scale"
-        Width of the radial kernel.
-    kernel : str, default "rbf"
+    gamma : "scale" or float, default "scale"
+        Of the radial kernel ``exp(-gamma * |x - y|^2)``; "scale" is
+        ``1 / (n_features * variance of X)``.
     class_weight : "balanced", dict or None, default "balanced"
         Of the machine and of the calibration, so that probabilities refer to equally frequent
         classes when balanced.
@@ -79,6 +81,9 @@ class SVMClassifier(_TabularClassifier):
     ----------
     classes_ : ndarray of shape (n_classes,)
     machine_ : sklearn.svm.SVC
+        On a precomputed kernel: distances are computed once and serve every inner fold.
+    support_vectors_ : ndarray of shape (n_support, n_features)
+    gamma_ : float
     calibrator_ : sklearn.linear_model.LogisticRegression
     calibration_ : {"inner folds", "training scores"}
         The latter, with a warning, where a class has a single image or group.
@@ -97,7 +102,6 @@ class SVMClassifier(_TabularClassifier):
         C: float = 10.0,
         gamma: float | str = "scale",
         *,
-        kernel: str = "rbf",
         class_weight: Any = "balanced",
         calibration_folds: int = 3,
         tune: bool = False,
@@ -105,7 +109,6 @@ class SVMClassifier(_TabularClassifier):
     ) -> None:
         self.C = C
         self.gamma = gamma
-        self.kernel = kernel
         self.class_weight = class_weight
         self.calibration_folds = calibration_folds
         self.tune = tune
@@ -128,21 +131,19 @@ class SVMClassifier(_TabularClassifier):
         """
         X, y = self._validated(X, y)
         folds = inner_folds(y, groups, self.calibration_folds, self.random_state)
-        machine = SVC(
-            C=self.C,
-            gamma=self.gamma,
-            kernel=self.kernel,
-            class_weight=self.class_weight,
-            random_state=self.random_state,
-        )
+        distances = euclidean_distances(X, squared=True)
+        C, self.gamma_ = self.C, _gamma(X, self.gamma)
         if self.tune and folds:
-            machine = _tuned(machine, _svm_grid(X), X, y, folds)
-        scores = _held_out_scores(machine, X, y, folds) if folds else None
-        self.machine_ = machine.fit(X, y)
-        self.calibration_ = "training scores" if scores is None else "inner folds"
-        if scores is None:
+            C, self.gamma_ = self._tuned(distances, y, folds)
+        kernel = np.exp(-self.gamma_ * distances)
+        self.machine_ = self._machine(C).fit(kernel, y)
+        self.support_vectors_ = X[self.machine_.support_]
+        self.calibration_ = "inner folds" if folds else "training scores"
+        if folds:
+            scores = _held_out_scores(self.machine_, kernel, y, folds)
+        else:
             _warn_not_calibrated()
-            scores = _as_columns(self.machine_.decision_function(X))
+            scores = _as_columns(self.machine_.decision_function(kernel))
         self.calibrator_ = LogisticRegression(class_weight=self.class_weight, max_iter=1000)
         self.calibrator_.fit(scores, y)
         return self
@@ -156,13 +157,42 @@ class SVMClassifier(_TabularClassifier):
         folds = inner_folds(y, groups, self.calibration_folds, self.random_state)
         if not folds:
             return None
-        scores = _held_out_scores(self.machine_, np.asarray(X), np.asarray(y), folds)
+        kernel = np.exp(-self.gamma_ * euclidean_distances(np.asarray(X), squared=True))
+        scores = _held_out_scores(self.machine_, kernel, np.asarray(y), folds)
         return self.calibrator_.predict_proba(scores)
 
     def predict_proba(self, X: Any) -> Array:
         """Return calibrated probabilities of shape (n, n_classes)."""
         X = self._validated_new(X)
-        return self.calibrator_.predict_proba(_as_columns(self.machine_.decision_function(X)))
+        # The machine asks for a column per training row, but reads those of support vectors only.
+        kernel = np.zeros((len(X), self.machine_.shape_fit_[0]))
+        distances = euclidean_distances(X, self.support_vectors_, squared=True)
+        kernel[:, self.machine_.support_] = np.exp(-self.gamma_ * distances)
+        return self.calibrator_.predict_proba(_as_columns(self.machine_.decision_function(kernel)))
+
+    def _machine(self, C: float) -> SVC:
+        return SVC(
+            C=C,
+            kernel="precomputed",
+            class_weight=self.class_weight,
+            random_state=self.random_state,
+        )
+
+    def _tuned(self, distances: Array, y: Array, folds: list[Fold]) -> tuple[float, float]:
+        """Choose C and gamma by balanced accuracy on inner folds; ties go to the first."""
+        best, chosen = -1.0, (self.C, self.gamma_)
+        for gamma in (self.gamma_, self.gamma_ / 4, self.gamma_ * 4):
+            kernel = np.exp(-gamma * distances)
+            for C in (10.0, 1.0, 100.0):
+                machine = self._machine(C)
+                found = np.empty_like(y)
+                for train, test in folds:
+                    machine.fit(kernel[np.ix_(train, train)], y[train])
+                    found[test] = machine.predict(kernel[np.ix_(test, train)])
+                score = balanced_accuracy_score(y, found)
+                if score > best:
+                    best, chosen = score, (C, gamma)
+        return chosen
 
 
 class XGBoostClassifier(_TabularClassifier):
@@ -304,31 +334,28 @@ def inner_folds(
     return []
 
 
-def _tuned(machine: SVC, grid: dict[str, Any], X: Array, y: Array, folds: list[Fold]) -> SVC:
-    search = GridSearchCV(machine, grid, scoring="balanced_accuracy", cv=folds, refit=False)
-    return clone(machine).set_params(**search.fit(X, y).best_params_)
+def _gamma(X: Array, gamma: float | str) -> float:
+    if gamma != "scale":
+        return float(gamma)
+    variance = float(X.var())
+    return 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
 
 
-def _svm_grid(X: Array) -> dict[str, Any]:
-    variance = X.var()
-    scale = 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
-    return {"C": [1.0, 10.0, 100.0], "gamma": [scale / 4, scale, scale * 4]}
-
-
-def _held_out_scores(machine: SVC, X: Array, y: Array, folds: list[Fold]) -> Array:
-    parts = list(_scored_parts(machine, X, y, folds))
-    scores = np.empty((len(X), parts[0][1].shape[1]))
+def _held_out_scores(machine: SVC, kernel: Array, y: Array, folds: list[Fold]) -> Array:
+    """Score each row by a machine like this one that has not seen it."""
+    parts = list(_scored_parts(machine, kernel, y, folds))
+    scores = np.empty((len(kernel), parts[0][1].shape[1]))
     for test, values in parts:
         scores[test] = values
     return scores
 
 
 def _scored_parts(
-    machine: SVC, X: Array, y: Array, folds: list[Fold]
+    machine: SVC, kernel: Array, y: Array, folds: list[Fold]
 ) -> Iterator[tuple[Array, Array]]:
     for train, test in folds:
-        part = clone(machine).fit(X[train], y[train])
-        yield test, _as_columns(part.decision_function(X[test]))
+        part = clone(machine).fit(kernel[np.ix_(train, train)], y[train])
+        yield test, _as_columns(part.decision_function(kernel[np.ix_(test, train)]))
 
 
 def _as_columns(scores: Array) -> Array:

@@ -88,3 +88,13 @@ def test_same_seed_same_probabilities(table):
     X, y, _ = table
     first, second = (XGBoostClassifier(20, random_state=3).fit(X, y) for _ in range(2))
     assert np.array_equal(first.predict_proba(X), second.predict_proba(X))
+
+
+def test_machine_on_a_precomputed_kernel_is_the_plain_machine(table):
+    from sklearn.svm import SVC
+
+    X, y, _ = table
+    ours = SVMClassifier().fit(X[:200], y[:200])
+    plain = SVC(C=10.0, class_weight="balanced", random_state=0).fit(X[:200], y[:200])
+    expected = ours.calibrator_.predict_proba(plain.decision_function(X[200:]))
+    assert np.allclose(ours.predict_proba(X[200:]), expected, atol=1e-3)
