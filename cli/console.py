@@ -54,6 +54,7 @@ class _Shown:
     """One task as the terminal knows it."""
 
     began: float = field(default_factory=time.monotonic)
+    first: tuple[float, int] | None = None
     last_line: float = field(default_factory=time.monotonic)
     timer: threading.Timer | None = None
     bar: TaskID | None = None
@@ -102,6 +103,8 @@ class Screen(Listener):
             shown = self._shown.get(id(task))
             if shown is None:
                 return
+            if shown.first is None:
+                shown.first = (time.monotonic(), task.done)
             if shown.bar is not None and self._progress is not None:
                 self._progress.update(shown.bar, completed=task.done, detail=task.detail)
             elif not self.err.is_terminal:
@@ -182,7 +185,7 @@ class Screen(Listener):
         pause = _LINE_EVERY if shown.last_line > shown.began else _REPORT_AFTER
         if now - shown.last_line >= pause and task.done != task.total:
             shown.last_line = now
-            self.line(_under_way(task, now - shown.began))
+            self.line(_under_way(task, shown, now))
 
 
 _screen = Screen()
@@ -220,12 +223,16 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d} h"
 
 
-def _under_way(task: Task, took: float) -> str:
-    rate = task.done / took
+def _under_way(task: Task, shown: _Shown, now: float) -> str:
     of = f" of {task.total:,}" if task.total else ""
-    parts = [f"{task.description}: {task.done:,}{of} {task.unit}", _rate(rate, task.unit)]
-    if task.total and rate > 0:
-        parts.append(f"{duration(max(task.total - task.done, 0) / rate)} left")
+    parts = [f"{task.description}: {task.done:,}{of} {task.unit}"]
+    # Measured from the first news on: what was loaded before it says nothing of the rest.
+    first, done = shown.first or (now, task.done)
+    if task.done > done and now > first:
+        rate = (task.done - done) / (now - first)
+        parts.append(_rate(rate, task.unit))
+        if task.total:
+            parts.append(f"{duration(max(task.total - task.done, 0) / rate)} left")
     if task.detail:
         parts.append(task.detail)
     return ", ".join(parts)

@@ -22,6 +22,13 @@ from .console import Outcome, Screen, current_screen
 
 __all__ = ["Command", "General", "arguments_as_typed", "register"]
 
+_FOR_PROGRAMMERS = (
+    DeprecationWarning,
+    PendingDeprecationWarning,
+    FutureWarning,
+    ImportWarning,
+    ResourceWarning,
+)
 _GENERAL = "General"
 _ARGUMENTS = "hybridleuk.arguments"
 _typed: ContextVar[Sequence[str]] = ContextVar("arguments", default=())
@@ -106,7 +113,8 @@ def _run(function: Callable[[], Outcome], general: General) -> None:
 
 def _route_warnings(screen: Screen) -> None:
     """Show warnings meant for users as notes, and those meant for programmers with --debug only."""
-    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+    warnings.simplefilter("default")
+    for category in _FOR_PROGRAMMERS:
         warnings.simplefilter("default" if screen.debug else "ignore", category)
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -29,6 +29,7 @@ _COMPARISON, _FEATURES = "comparison", "features.parquet"
 _MODEL, _PREDICTIONS = "model.hleuk", "predictions.csv"
 _MADE = (_SMEARS, _NEW, _COMPARISON, _FEATURES, _MODEL, _PREDICTIONS)
 _STEPS = 6
+_FOLDS = 3
 _PATIENTS, _NEW_PATIENTS, _EACH = 16, 4, 8
 _FINETUNING = {"epochs": 8, "image_size": 64}
 
@@ -138,7 +139,7 @@ def _compare(run: _Demo, manifest: Manifest) -> Comparison:
     result = compare(
         manifest,
         _CANDIDATES,
-        folds=3,
+        folds=_FOLDS,
         seed=run.seed,
         directory=run.path(_COMPARISON),
         finetuning=_FINETUNING,

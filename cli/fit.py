@@ -64,6 +64,8 @@ def fit(
     parameters = features.parameters(resources) | {"random_state": seed}
     if classifier != "finetuned":
         parameters |= {"tune": tune, "alpha": alpha}
+    elif tune or features.features:
+        current_screen().noted("A fine-tuned network makes no use of --tune and --features.")
 
     from hybridleuk.features import FeatureTable, is_feature_file
 

@@ -124,6 +124,11 @@ def read_images(
         _source(sources), group_column=options.group_column, group_regex=options.group_regex
     )
     found = listed.n_found
+    if not found:
+        raise ManifestError(
+            f"{listed.root}: no images, but {listed.ignored} hidden files; expected images, a "
+            "folder or a manifest."
+        )
     if labels and listed.labels is None:
         raise ManifestError(
             f"{listed.root}: the images have no labels; expected one sub-folder per class, or a "

@@ -47,6 +47,12 @@ def test_only_files_that_are_no_images(run, tmp_path):
     assert_one_sentence(ended, "None of the 1 files", "notes.jpg")
 
 
+def test_only_a_hidden_file(run, tmp_path):
+    (tmp_path / ".DS_169665.jpg").write_bytes(b"\0\0\0\1Bud1")
+    ended = run("extract", tmp_path / ".DS_169665.jpg", "-o", tmp_path / "f.parquet")
+    assert_one_sentence(ended, "no images, but 1 hidden files")
+
+
 def test_one_by_one_pixel(run, tmp_path):
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     ended = run("extract", tmp_path / "dot.png", "-o", tmp_path / "f.parquet")

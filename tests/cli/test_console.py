@@ -2,6 +2,7 @@
 
 import io
 import time
+import warnings
 
 import pytest
 from rich.console import Console
@@ -34,9 +35,10 @@ def test_plain_lines_without_a_terminal(no_waiting):
     shown = screen()
     work(shown)
     lines = shown.err.file.getvalue().splitlines()
-    assert lines[0].startswith("Measuring cells: 1 of 4 images, ")
-    assert "images/s" in lines[0]
-    assert lines[0].endswith("left")
+    assert lines[0] == "Measuring cells: 1 of 4 images", "no rate from what was loaded before"
+    assert lines[1].startswith("Measuring cells: 2 of 4 images, ")
+    assert "images/s" in lines[1]
+    assert lines[1].endswith("left")
     assert lines[-1].startswith("Measuring cells: 4 images in ")
     assert "\r" not in shown.err.file.getvalue()
     assert "\x1b" not in shown.err.file.getvalue()
@@ -101,3 +103,16 @@ def test_outcome_as_json_or_summary(capsys):
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def test_warnings_of_libraries_become_notes(run, monkeypatch):
+    def warn() -> dict[str, bool]:
+        warnings.warn("the matrix is singular", RuntimeWarning, stacklevel=1)
+        warnings.warn("will be removed in 3.0", FutureWarning, stacklevel=1)
+        return {}
+
+    monkeypatch.setattr("hybridleuk_cli.doctor.weights_state", warn)
+    monkeypatch.setattr("hybridleuk_cli.doctor._NEEDED", {})
+    ended = run("doctor", "--quiet")
+    assert ended.err == "Note: the matrix is singular\n"
+    assert "FutureWarning: will be removed" in run("doctor", "--debug").err
