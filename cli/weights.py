@@ -38,8 +38,8 @@ def pair_weights(
 
     Examples
     --------
-    >>> pair_weights(["a", "b"], ["random"], ["--weights", "random", "--backbone", "a"])
-    (['a', 'b'], ['random', 'random'])
+    >>> pair_weights(["resnet18", "resnet50"], ["random"], typed=[])
+    (['resnet18', 'resnet50'], ['random', 'random'])
     """
     names = list(backbones) or [DEFAULT_BACKBONE]
     _check_backbones(names)
