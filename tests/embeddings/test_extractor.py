@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -480,3 +481,41 @@ def test_shared_squeezenet_on_real_images(real_data):
         (rows * rounded).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(rounded, axis=1)
     )
     assert cosine.min() > 0.999
+
+
+# Killed
+
+EXTRACTING = """
+import sys
+from hybridleuk import progress
+from hybridleuk.embeddings.extractor import DeepEmbeddings
+class Saying(progress.Listener):
+    def advanced(self, task):
+        print(task.done, flush=True)
+        if task.done == 5:
+            sys.stdin.read()  # wait to be killed, with batches under way
+with progress.report_to(Saying()):
+    made = DeepEmbeddings("squeezenet1_1", weights="random", cache=sys.argv[1], batch_size=1)
+    made.fit_transform(sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_killed_and_resumed(files, tmp_path, ran):
+    many = []
+    for i in range(40):
+        many.append(tmp_path / f"many_{i}.png")
+        Image.fromarray(np.roll(np.asarray(Image.open(files[i % 6])), i, axis=1)).save(many[-1])
+    unbroken = embeddings(cache=None).fit_transform(many)
+    command = [sys.executable, "-c", EXTRACTING, str(tmp_path / "own"), *map(str, many)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, **pipes)
+    said = [process.stdout.readline() for _ in range(6)]  # the first is of the look-up
+    assert said[-1] == "5\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    ran.clear()
+    resumed = embeddings(cache=tmp_path / "own").fit_transform(many)
+    assert sum(ran) == len(many) - 5
+    np.testing.assert_allclose(resumed, unbroken, atol=1e-5 * np.abs(unbroken).max())
