@@ -28,6 +28,7 @@ from hybridleuk.exceptions import SplitError
 __all__ = ["SVMClassifier", "XGBoostClassifier", "inner_folds"]
 
 Array = npt.NDArray[Any]
+_WORTH_THREADS = 10_000_000
 
 
 class _TabularClassifier(ClassifierMixin, BaseEstimator):
@@ -211,7 +212,8 @@ class XGBoostClassifier(_TabularClassifier):
         Choose `max_depth` from 3 and 6 and `learning_rate` from 0.05 and 0.2 by balanced accuracy
         on three inner, group-disjoint folds.
     n_jobs : int or None, default None
-        Threads; ``None`` leaves it to XGBoost, which takes every core.
+        Threads; ``None`` is one for tables of fewer than ten million values, where threads wait for
+        each other longer than they work, and every core for larger ones.
     random_state : int, default 0
 
     Attributes
@@ -296,6 +298,7 @@ class XGBoostClassifier(_TabularClassifier):
         import xgboost
 
         many = len(self.classes_) > 2
+        threads = self.n_jobs or (1 if X.size < _WORTH_THREADS else None)
         parameters = {
             "objective": "multi:softprob" if many else "binary:logistic",
             "tree_method": "hist",
@@ -305,7 +308,7 @@ class XGBoostClassifier(_TabularClassifier):
             "colsample_bytree": self.colsample_bytree,
             "seed": self.random_state or 0,
             **({"num_class": len(self.classes_)} if many else {}),
-            **({"nthread": self.n_jobs} if self.n_jobs else {}),
+            **({"nthread": threads} if threads else {}),
             **chosen,
         }
         data = xgboost.DMatrix(X.astype(np.float32), codes, weight=weights)
