@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +11,7 @@ import typer
 from rich.table import Table
 
 from .console import Outcome, current_screen
+from .declare import arguments_as_typed
 from .images import Account, read_images
 from .options import (
     DirectoryOutput,
@@ -118,6 +120,7 @@ def compare(
         directory=output,
         external=external,
         finetuning={name: value for name, value in finetuning.items() if value is not None},
+        command=shlex.join(["hybridleuk", *arguments_as_typed()]),
         **parameters,
     )
     result.write(output)

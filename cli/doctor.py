@@ -37,7 +37,6 @@ _NEEDED = {
     "torch": "torch",
     "torchvision": "torchvision",
     "xgboost": "xgboost",
-    "skorch": "skorch",
     "safetensors": "safetensors",
     "skops": "skops",
     "matplotlib": "matplotlib",

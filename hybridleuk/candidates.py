@@ -88,6 +88,7 @@ def compare(
     directory: str | os.PathLike[str] | None = None,
     external: Mapping[str, Manifest] | None = None,
     finetuning: Mapping[str, Any] | None = None,
+    command: str | None = None,
     **features: Any,
 ) -> Comparison:
     """Compare classifiers on the same folds, with shortcut baselines beside them.
@@ -107,6 +108,8 @@ def compare(
         Other image sets: every candidate is fitted on all of `manifest` and scored on each.
     finetuning : mapping, optional
         Parameters of :class:`hybridleuk.FineTunedCNN`, such as ``{"epochs": 10}``.
+    command : str, optional
+        What the user typed, for the report.
     **features
         Parameters of :class:`hybridleuk.HybridClassifier`, such as ``backbone="resnet50"``.
 
@@ -133,19 +136,22 @@ def compare(
         external=others or None,
         notes=_notes(estimators),
         cache=cache,
+        command=command,
     )
 
 
 def _extract_once(estimators: Mapping[str, Any], manifest: Manifest) -> None:
     """Fill the cache before the first fold, so that no candidate pays for another's features."""
-    seen = set()
-    for estimator in estimators.values():
-        if not isinstance(estimator, HybridClassifier) or estimator.cache is None:
-            continue
-        for extractor in estimator.unfitted_features().extractors().values():
-            if repr(extractor) not in seen:
-                seen.add(repr(extractor))
-                extractor.fit(manifest.paths).transform(manifest.paths)
+    extractors = {
+        repr(extractor): extractor
+        for estimator in estimators.values()
+        if isinstance(estimator, HybridClassifier) and estimator.cache is not None
+        for extractor in estimator.unfitted_features().extractors().values()
+    }
+    for extractor in extractors.values():  # weights that cannot be had are said at once
+        extractor.fit(manifest.paths)
+    for extractor in extractors.values():
+        extractor.transform(manifest.paths)
 
 
 def _notes(estimators: Mapping[str, Any]) -> list[str]:

@@ -196,6 +196,8 @@ class HybridFeatures(TransformerMixin, BaseEstimator):
         """
         images = list(X.paths) if isinstance(X, Manifest) else check_images(X)
         extractors = self.extractors()
+        for extractor in extractors.values():  # weights that cannot be had are said at once
+            extractor.fit(images)
         blocks = {name: _block(extractor, images) for name, extractor in extractors.items()}
         identity = X.frame if isinstance(X, Manifest) else pd.DataFrame(index=range(len(images)))
         return FeatureTable(identity, blocks, self._provenance(extractors))
@@ -293,7 +295,7 @@ def extract_features(manifest: Manifest, **parameters: Any) -> FeatureTable:
 
 
 def _block(extractor: Any, images: list[Any]) -> pd.DataFrame:
-    values = extractor.fit(images).transform(images)
+    values = extractor.transform(images)
     return pd.DataFrame(np.asarray(values), columns=list(extractor.get_feature_names_out()))
 
 

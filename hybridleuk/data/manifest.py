@@ -35,6 +35,7 @@ __all__ = ["COLUMNS", "GroupKind", "Manifest"]
 COLUMNS = ("image_id", "path", "label", "group", "split", "sha256")
 GroupKind = Literal["patient", "pseudo", "none"]
 _DECODED_VERSION = 1
+_TABLES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Manifest:
         if path.is_dir():
             _refuse_group_column(group_column)
             return cls.from_folder(path, group_regex=group_regex)
-        if path.suffix.lower() in (".csv", ".parquet"):
+        if path.suffix.lower() in _TABLES:
             return cls.from_file(path, group_column=group_column, group_regex=group_regex)
         _refuse_group_column(group_column)
         if path.is_file():
@@ -184,10 +185,7 @@ class Manifest:
         labels = [file.parts[0] if len(file.parts) > 1 else None for file in relative]
         rows = pd.DataFrame({"path": [str(file) for file in files], "label": labels})
         stray = rows["label"].isna() & labelled
-        skipped = [
-            (path, "lies beside the class folders, so it has no class")
-            for path in rows.loc[stray, "path"]
-        ]
+        skipped = [(path, _why_stray(path)) for path in rows.loc[stray, "path"]]
         manifest = _assembled(cls, rows[~stray], root, skipped=skipped, ignored=ignored)
         return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
 
@@ -371,6 +369,12 @@ def _assembled(
     ordered = frame[list(COLUMNS)].astype(object)
     manifest = cls(ordered, _skipped(skipped), ignored, Path(root), group_kind)
     return manifest._without({i: r for i, r in enumerate(reasons) if r is not None})
+
+
+def _why_stray(path: str) -> str:
+    if Path(path).suffix.lower() in _TABLES:
+        return "a table beside the class folders; name it instead of the folder to use its groups"
+    return "lies beside the class folders, so it has no class"
 
 
 def _ignoring(count: int) -> str:
