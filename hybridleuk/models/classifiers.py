@@ -7,13 +7,14 @@ divided once more (calibration, tuning), a group stays on one side.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import GridSearchCV
@@ -57,9 +58,11 @@ class _TabularClassifier(ClassifierMixin, BaseEstimator):
 class SVMClassifier(_TabularClassifier):
     """Support vector machine whose probabilities are calibrated on inner, group-disjoint folds.
 
-    The machine is fitted on all rows. A logistic regression on out-of-fold decision values turns
-    its decisions into probabilities (Platt 1999, in its multinomial form), so that no row is scored
-    by a machine that has seen it or its group.
+    The machine is fitted on all rows. Each of its decisions between two classes becomes a
+    probability by a sigmoid (Platt 1999), and the probability of a class is proportional to the
+    product over its pairs (Hinton 2002). All sigmoids share one slope, the one that fits decisions
+    on rows that the deciding machine has not seen, nor their groups: a single number cannot learn
+    patients by heart, however few they are.
 
     Parameters
     ----------
@@ -85,7 +88,8 @@ class SVMClassifier(_TabularClassifier):
         On a precomputed kernel: distances are computed once and serve every inner fold.
     support_vectors_ : ndarray of shape (n_support, n_features)
     gamma_ : float
-    calibrator_ : sklearn.linear_model.LogisticRegression
+    slope_ : float
+        Of the sigmoids.
     calibration_ : {"inner folds", "training scores"}
         The latter, with a warning, where a class has a single image or group.
 
@@ -141,12 +145,12 @@ class SVMClassifier(_TabularClassifier):
         self.support_vectors_ = X[self.machine_.support_]
         self.calibration_ = "inner folds" if folds else "training scores"
         if folds:
-            scores = _held_out_scores(self.machine_, kernel, y, folds)
+            decisions = _held_out_decisions(self.machine_, kernel, y, folds)
         else:
             _warn_not_calibrated()
-            scores = _as_columns(self.machine_.decision_function(kernel))
-        self.calibrator_ = LogisticRegression(class_weight=self.class_weight, max_iter=1000)
-        self.calibrator_.fit(scores, y)
+            decisions = _decisions(self.machine_, kernel)
+        weights = compute_sample_weight(self.class_weight, y)
+        self.slope_ = _fitted_slope(decisions, np.searchsorted(self.classes_, y), weights)
         return self
 
     def held_out_probabilities(self, X: Any, y: Any, groups: Any = None) -> Array | None:
@@ -159,8 +163,8 @@ class SVMClassifier(_TabularClassifier):
         if not folds:
             return None
         kernel = np.exp(-self.gamma_ * euclidean_distances(np.asarray(X), squared=True))
-        scores = _held_out_scores(self.machine_, kernel, np.asarray(y), folds)
-        return self.calibrator_.predict_proba(scores)
+        decisions = _held_out_decisions(self.machine_, kernel, np.asarray(y), folds)
+        return np.exp(_log_probabilities(decisions, self.slope_))
 
     def predict_proba(self, X: Any) -> Array:
         """Return calibrated probabilities of shape (n, n_classes)."""
@@ -169,12 +173,13 @@ class SVMClassifier(_TabularClassifier):
         kernel = np.zeros((len(X), self.machine_.shape_fit_[0]))
         distances = euclidean_distances(X, self.support_vectors_, squared=True)
         kernel[:, self.machine_.support_] = np.exp(-self.gamma_ * distances)
-        return self.calibrator_.predict_proba(_as_columns(self.machine_.decision_function(kernel)))
+        return np.exp(_log_probabilities(_decisions(self.machine_, kernel), self.slope_))
 
     def _machine(self, C: float) -> SVC:
         return SVC(
             C=C,
             kernel="precomputed",
+            decision_function_shape="ovo",
             class_weight=self.class_weight,
             random_state=self.random_state,
         )
@@ -344,25 +349,41 @@ def _gamma(X: Array, gamma: float | str) -> float:
     return 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
 
 
-def _held_out_scores(machine: SVC, kernel: Array, y: Array, folds: list[Fold]) -> Array:
-    """Score each row by a machine like this one that has not seen it."""
-    parts = list(_scored_parts(machine, kernel, y, folds))
-    scores = np.empty((len(kernel), parts[0][1].shape[1]))
-    for test, values in parts:
-        scores[test] = values
-    return scores
-
-
-def _scored_parts(
-    machine: SVC, kernel: Array, y: Array, folds: list[Fold]
-) -> Iterator[tuple[Array, Array]]:
+def _held_out_decisions(machine: SVC, kernel: Array, y: Array, folds: list[Fold]) -> Array:
+    """Decide each row by a machine like this one that has not seen it."""
+    n_classes = len(machine.classes_)
+    decisions = np.empty((len(kernel), n_classes * (n_classes - 1) // 2))
     for train, test in folds:
         part = clone(machine).fit(kernel[np.ix_(train, train)], y[train])
-        yield test, _as_columns(part.decision_function(kernel[np.ix_(test, train)]))
+        decisions[test] = _decisions(part, kernel[np.ix_(test, train)])
+    return decisions
 
 
-def _as_columns(scores: Array) -> Array:
-    return scores[:, None] if scores.ndim == 1 else scores
+def _decisions(machine: SVC, kernel: Array) -> Array:
+    """Decide between each pair i < j of classes: (n, n_pairs), positive for class i."""
+    decisions = machine.decision_function(kernel)
+    return -decisions[:, None] if decisions.ndim == 1 else decisions
+
+
+def _log_probabilities(decisions: Array, slope: float) -> Array:
+    """Multiply sigmoids over pairs and normalise: (n, n_pairs) to (n, n_classes)."""
+    n_classes = round((1 + np.sqrt(1 + 8 * decisions.shape[1])) / 2)
+    first, second = np.triu_indices(n_classes, k=1)
+    scores = np.zeros((len(decisions), n_classes))
+    for k in range(n_classes):
+        signed = np.hstack([decisions[:, first == k], -decisions[:, second == k]])
+        scores[:, k] = log_expit(slope * signed).sum(axis=1)
+    return log_softmax(scores, axis=1)
+
+
+def _fitted_slope(decisions: Array, codes: Array, weights: Array) -> float:
+    """Find the slope under which the true classes are most likely."""
+
+    def loss(log_slope: float) -> float:
+        likely = _log_probabilities(decisions, np.exp(log_slope))[np.arange(len(codes)), codes]
+        return -float(np.average(likely, weights=weights))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
 
 
 def _warn_not_calibrated() -> None:

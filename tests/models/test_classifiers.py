@@ -59,7 +59,7 @@ def test_calibration_leaves_the_group_out():
     with_groups = SVMClassifier().fit(X, y, groups).predict_proba(X).max(axis=1).mean()
     without = SVMClassifier().fit(X, y).predict_proba(X).max(axis=1).mean()
     assert without > 0.9
-    assert with_groups < 0.75
+    assert with_groups < 0.7
 
 
 def test_single_group_of_a_class_is_said(table):
@@ -96,5 +96,29 @@ def test_machine_on_a_precomputed_kernel_is_the_plain_machine(table):
     X, y, _ = table
     ours = SVMClassifier().fit(X[:200], y[:200])
     plain = SVC(C=10.0, class_weight="balanced", random_state=0).fit(X[:200], y[:200])
-    expected = ours.calibrator_.predict_proba(plain.decision_function(X[200:]))
-    assert np.allclose(ours.predict_proba(X[200:]), expected, atol=1e-3)
+    kernel = np.exp(-ours.gamma_ * ((X[200:, None] - X[None, :200]) ** 2).sum(axis=2))
+    assert np.array_equal(ours.machine_.predict(kernel), plain.predict(X[200:]))
+    assert (ours.predict(X[200:]) == plain.predict(X[200:])).mean() > 0.95
+
+
+def test_probabilities_are_products_of_pairwise_sigmoids(table):
+    X, y, _ = table
+    ours = SVMClassifier().fit(X[:200], y[:200])
+    kernel = np.exp(-ours.gamma_ * ((X[200:, None] - X[None, :200]) ** 2).sum(axis=2))
+    decisions = ours.machine_.decision_function(kernel)
+    share = 1 / (1 + np.exp(-ours.slope_ * decisions))
+    first, second, third = share.T
+    expected = np.stack([first * second, (1 - first) * third, (1 - second) * (1 - third)], axis=1)
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert np.allclose(ours.predict_proba(X[200:]), expected)
+
+
+def test_few_patients_are_not_learnt_by_heart():
+    """Every patient is a tight cluster: held-out rows must show how bad new patients are."""
+    rng = np.random.default_rng(1)
+    centres, diagnosis = rng.normal(size=(16, 40)), np.tile(np.arange(4), 4)
+    groups = np.repeat(np.arange(16), 8)
+    X = centres[groups] + 0.05 * rng.normal(size=(128, 40))
+    y = diagnosis[groups]
+    held_out = SVMClassifier().fit(X, y, groups).held_out_probabilities(X, y, groups)
+    assert held_out[np.arange(128), y].mean() < 0.4
