@@ -96,9 +96,11 @@ class FineTunedCNN(ClassifierMixin, StoredNetwork):
     classes_ : ndarray of shape (n_classes,)
     history_ : DataFrame, one row per epoch
         ``epoch, learning_rate, train_loss, train_accuracy, valid_loss, valid_balanced_accuracy,
-        seconds``; the training columns are of augmented images with dropout.
+        seconds``. Epoch 0 is the logistic regression on frozen features; from then on the training
+        columns are of augmented images with dropout. The columns ``valid_...`` are missing where
+        nothing is watched.
     best_epoch_ : int
-        Whose weights are kept, from 1.
+        Whose weights are kept; 0 if training never beat the frozen features.
     watched_ : ndarray of int
         The training images that only decided when to stop. Not in the model file.
     network_ : ImageClassifier
@@ -286,7 +288,7 @@ class FineTunedCNN(ClassifierMixin, StoredNetwork):
         checkpoint = self._checkpoint(train, recipe)
         training = Training(network, recipe, train, watched, class_weights, checkpoint)
         self.history_ = pd.DataFrame(training.run())
-        self.best_epoch_ = training.at.best_epoch if watched else len(self.history_)
+        self.best_epoch_ = training.at.best_epoch if watched else training.at.epoch
         self.n_watched_ = len(self.watched_)
         self.seconds_ = float(self.history_["seconds"].sum())
         self.device_, self.precision_ = str(recipe.device), recipe.precision

@@ -97,7 +97,7 @@ class Training:
     def run(self) -> list[dict[str, Any]]:
         """Train to the end, and return one record per epoch."""
         if not self._resume():
-            self._start_head()
+            self._begin()
         total = self.recipe.epochs * self.steps
         with (
             _reproducible(self.recipe.device),
@@ -111,27 +111,36 @@ class Training:
         self.network.eval()
         return self.at.history
 
-    def _start_head(self) -> None:
+    def _begin(self) -> None:
+        """Start with the linear probe, which is epoch 0: training has to beat it."""
+        begun = time.monotonic()
         self.network.eval()
         parts = []
         with torch.inference_mode():
             for images, _ in self.train.in_order(self.recipe.device):
                 with autocast(self.recipe.device, self.recipe.precision):
-                    parts.append(self.network.features(images).cpu().numpy())
-        start_head(
-            self.network, np.concatenate(parts), self.train.labels, self.class_weights.cpu().numpy()
+                    parts.append(self.network.features(images).cpu())
+        features, labels = torch.cat(parts), torch.from_numpy(self.train.labels)
+        weights = self.class_weights.cpu()
+        start_head(self.network, features.numpy(), labels.numpy(), weights.numpy())
+        with torch.inference_mode():
+            scores = self.network.head_scores(features.to(self.recipe.device)).cpu()
+        loss = functional.cross_entropy(
+            scores, labels, weights, label_smoothing=self.recipe.label_smoothing
         )
+        hits = (scores.argmax(1) == labels).float()
+        self._record(0.0, loss.item(), hits.mean().item(), begun)
 
     def _run_epoch(self, task: progress.Task) -> None:
-        begun, before = time.monotonic(), self.at.seconds
+        begun = time.monotonic() - self.at.seconds
         for rows in self._batches()[self.at.step :]:
             self._step(rows)
             self.at.step += 1
-            self.at.seconds = before + time.monotonic() - begun
+            self.at.seconds = time.monotonic() - begun
             task.advance(detail=self._detail())
             if time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
                 self._save()
-        self._close_epoch(before + time.monotonic() - begun)
+        self._close_epoch(begun)
         task.advance(0, detail=self._detail())
         self._save()
 
@@ -175,33 +184,37 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * factor
 
-    def _close_epoch(self, seconds: float) -> None:
+    def _close_epoch(self, begun: float) -> None:
         loss, hits, count = self.sums.tolist()
         if not math.isfinite(loss):
             raise InputError(
                 f"The training loss became {loss} in epoch {self.at.epoch + 1}; use a lower "
                 f"learning_rate (it is {self.recipe.learning_rate:g}) or precision='fp32'."
             )
-        record = {
-            "epoch": self.at.epoch + 1,
-            "learning_rate": self.optimizer.param_groups[-1]["lr"],
-            "train_loss": loss / count,
-            "train_accuracy": hits / count,
-            **self._validated(),
-        }
-        self.at.history.append({**record, "seconds": seconds})
-        self._judge(record.get("valid_loss"))
-        self.at.epoch, self.at.step, self.at.seconds = self.at.epoch + 1, 0, 0.0
+        self.at.epoch += 1
+        rate = self.optimizer.param_groups[-1]["lr"]
+        self._record(rate, loss / count, hits / count, begun)
+        self.at.step, self.at.seconds = 0, 0.0
         self.sums.zero_()
         stale = self.valid is not None and (
             self.at.epoch - self.at.best_epoch >= self.recipe.patience
         )
         self.at.finished = self.at.epoch >= self.recipe.epochs or stale
 
-    def _judge(self, loss: float | None) -> None:
-        if loss is None or loss >= self.at.best_loss:
-            return
-        self.at.best_loss, self.at.best_epoch = loss, self.at.epoch + 1
+    def _record(self, rate: float, loss: float, accuracy: float, begun: float) -> None:
+        record = {
+            "epoch": self.at.epoch,
+            "learning_rate": rate,
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            **self._validated(),
+        }
+        self.at.history.append({**record, "seconds": time.monotonic() - begun})
+        if self.valid is not None and record["valid_loss"] < self.at.best_loss:
+            self._remember(record["valid_loss"])
+
+    def _remember(self, loss: float) -> None:
+        self.at.best_loss, self.at.best_epoch = loss, self.at.epoch
         self.best = {
             name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()
         }

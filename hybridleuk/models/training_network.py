@@ -90,7 +90,11 @@ class ImageClassifier(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class scores (n, n_classes), before the softmax."""
-        return self.head((self.features(images) - self.center) / self.spread)
+        return self.head_scores(self.features(images))
+
+    def head_scores(self, features: torch.Tensor) -> torch.Tensor:
+        """Return class scores of pooled features (n, width)."""
+        return cast(torch.Tensor, self.head((features - self.center) / self.spread))
 
 
 def empty_classifier(record: Backbone, n_classes: int) -> ImageClassifier:

@@ -17,6 +17,8 @@ from hybridleuk.models.training_network import ImageClassifier
 
 __all__ = ["Recipe", "check_ranges", "parameter_groups", "rate_factor"]
 
+_LEAST_RISE = 10
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -61,12 +63,15 @@ class Recipe:
 def rate_factor(step: int, total: int, warmup: float) -> float:
     """Return the learning rate at a step as a share of its highest: a rise, then half a cosine.
 
+    The rise takes ten steps or a third of a short training at least: the first steps of AdamW are
+    of full length whatever the gradient, and would throw a pretrained network off.
+
     Examples
     --------
-    >>> [round(rate_factor(step, 10, 0.2), 2) for step in (0, 1, 2, 6, 9)]
-    [0.5, 1.0, 1.0, 0.5, 0.04]
+    >>> [round(rate_factor(step, 110, 0.1), 2) for step in (0, 10, 11, 61, 109)]
+    [0.09, 1.0, 1.0, 0.49, 0.0]
     """
-    rising = round(total * warmup)
+    rising = max(round(total * warmup), min(_LEAST_RISE, total // 3))
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))

@@ -116,7 +116,7 @@ def test_another_training_in_the_same_folder_begins_anew(tmp_path):
         FineTunedCNN(**{**OPTIONS, "epochs": 1}, checkpoint=tmp_path).fit(255 - X, y),
         FineTunedCNN(**{**OPTIONS, "epochs": 1}, checkpoint=tmp_path).fit(X, 1 - y),
     ):
-        assert len(changed.history_) == 1
+        assert len(changed.history_) == 2
     assert len(list(tmp_path.iterdir())) == 4
 
 
@@ -187,12 +187,13 @@ def recipe(**changed):
 
 def test_the_rate_rises_and_falls_to_nearly_zero():
     rates = [rate_factor(step, 100, 0.1) for step in range(100)]
-    assert rates.index(max(rates)) in (9, 10)
+    assert rates.index(max(rates)) in (9, 10)  # a tenth of the steps
     assert max(rates) == 1
     assert rates[0] == pytest.approx(0.1)
     assert rates[-1] < 0.001
     assert all(np.diff(rates[10:]) < 0)
     assert rate_factor(0, 1, 0.1) == 1
+    assert [round(rate_factor(step, 9, 0.1), 2) for step in range(3)] == [0.33, 0.67, 1.0]
 
 
 def test_the_backbone_learns_slower_and_biases_do_not_decay():
@@ -229,6 +230,20 @@ def test_a_loss_that_is_no_number_is_an_error():
         run.run()
 
 
+def test_training_that_never_beats_the_frozen_features_gives_those_back():
+    pixels, labels = images(32)
+    train = LabelledPixels(pixels, labels, np.arange(16))
+    wrong = LabelledPixels(pixels, 1 - labels, np.arange(16, 32))
+    settings = recipe(epochs=20, patience=2, learning_rate=0.1, augmentation=None)
+    run = Training(classifier(), settings, train, wrong, np.ones(2))
+    history = run.run()
+    assert run.at.best_epoch == 0
+    assert len(history) == 3
+    before = classifier().backbone.state_dict()
+    after = run.network.backbone.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_stays_near_full_precision(precision):
     pixels, labels = images()
@@ -247,7 +262,7 @@ def test_training_stops_when_validation_does_not_improve():
     wrong = LabelledPixels(pixels, 1 - labels, np.arange(16, 32))
     run = Training(classifier(), recipe(epochs=20, patience=2), train, wrong, np.ones(2))
     history = run.run()
-    assert len(history) == run.at.best_epoch + 2 < 20
+    assert history[-1]["epoch"] == run.at.epoch == run.at.best_epoch + 2 < 20
     assert run.at.best_loss == min(record["valid_loss"] for record in history)
     with torch.inference_mode():
         scores = torch.cat([run.network(batch) for batch, _ in wrong.in_order(CPU)])
