@@ -28,10 +28,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key, open_cache
@@ -43,6 +45,7 @@ from hybridleuk.segmentation.quality import CellMasks, assemble
 from hybridleuk.segmentation.records import FLAGS, Cell, Cells
 from hybridleuk.segmentation.refine import cut_out, draw_cell_masks
 from hybridleuk.segmentation.scene import look, red_sample
+from hybridleuk.segmentation.stain import estimate_background, void_mask
 
 __all__ = [
     "FLAGS",
@@ -166,7 +169,7 @@ def _batch(batch: list[ImageLike], method: str, store: Cache | None, parallel: A
     return [Cells.unpack(known[key] if key in known else fresh[key]) for key in keys]
 
 
-def _packed(image: ImageLike, method: str) -> np.ndarray:
+def _packed(image: ImageLike, method: str) -> npt.NDArray[np.uint8]:
     return find_cells(read_image(image), method=method).pack()
 
 
@@ -178,13 +181,39 @@ def _check_method(method: str) -> None:
 
 
 def _find_by_otsu(image: RGBImage) -> Cells:
+    image = _void_painted(image)
     scene = look(image)
     found: list[CellMasks] = []
     if "low_contrast" not in scene.flags:
-        groups = nucleus_groups(scene)
+        groups, red_area = nucleus_groups(scene)
+        areas = np.bincount(groups.ravel())
+        areas[0] = 0
+        labels = [int(label) for label in np.flatnonzero(areas)]
         red = red_sample(scene, groups)
-        for label in np.flatnonzero(np.bincount(groups.ravel())[1:]) + 1:
-            patch = cut_out(image, scene, groups, int(label), red)
-            found.append(draw_cell_masks(patch))
+        for label in labels:
+            masks = draw_cell_masks(cut_out(image, scene, groups, label, red))
+            size = _beside_the_others(areas[label], areas[labels], red_area)
+            found.append(replace(masks, **size))
     height, width = image.shape[:2]
     return assemble([f for f in found if f.cell.any()], (height, width), scene.flags)
+
+
+def _void_painted(image: RGBImage) -> RGBImage:
+    """Give the black around cells that were cut out the color of an empty smear."""
+    void = void_mask(image)
+    if not void.any():
+        return image
+    painted = image.copy()
+    painted[void] = estimate_background(image)
+    return painted
+
+
+def _beside_the_others(
+    area: float, areas: npt.NDArray[np.int64], red_area: float | None
+) -> dict[str, bool]:
+    """Whether a nucleus is suspiciously small or large beside red cells and the other nuclei."""
+    least = 0.6 * red_area if red_area is not None else 0.4 * areas.max()
+    return {
+        "small": bool(area < least),
+        "clumped": len(areas) >= 3 and bool(area > 3.0 * np.median(areas)),
+    }

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from hybridleuk.segmentation.masks import fill_holes
+from hybridleuk.segmentation.masks import disk, fill_holes
 from hybridleuk.segmentation.scene import Scene, red_cell_radius
 
 __all__ = ["nucleus_groups", "share_one_cell"]
@@ -16,23 +16,30 @@ Labels = npt.NDArray[np.int32]
 
 _SMALLEST_LOBE = 0.04
 _NOTCH = 0.2
-_DEEP_NOTCH = 0.6
+_PART_TO_RED_CELL = (0.9, 1.3, 2.0)
+_NOTCHES = (0.6, 0.25, 0.12)
 _WIDEST = 2.4
+_HOLE = 0.1
+_MARGIN = 0.2
+_SMALLEST_TO_RED_CELL = 0.3
+_LIGHTEST = 1.5
 
 
-def nucleus_groups(scene: Scene) -> Labels:
+def nucleus_groups(scene: Scene) -> tuple[Labels, float | None]:
     """Label the nuclei of leukocytes in a scene, all lobes of one nucleus alike.
 
     Returns
     -------
-    ndarray of shape (h, w), int32
+    groups : ndarray of shape (h, w), int32
         0 is no nucleus; labels are not in any order that matters.
+    red_cell_area : float or None
+        In pixels of the scene, where red cells are seen.
     """
     parts = _parts(scene.dark)
     if parts.max() == 0:
-        return parts
+        return parts, None
     red = _red_cell_area(parts, scene)
-    return _large_enough(_joined(parts, scene, red), red)
+    return _large_enough(_joined(parts, scene, red), scene, red), red
 
 
 def _red_cell_area(parts: Labels, scene: Scene) -> float | None:
@@ -47,15 +54,14 @@ def _red_cell_area(parts: Labels, scene: Scene) -> float | None:
 
 def _parts(dark: BoolImage) -> Labels:
     """Label the dark things; those made of several round bodies are cut at their necks."""
-    solid = fill_holes(ndi.binary_opening(dark))
-    labels, n = ndi.label(solid, structure=np.ones((3, 3)))
+    labels, n = ndi.label(ndi.binary_opening(dark), structure=np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=n + 1)[1:]
     parts = np.zeros(labels.shape, dtype=np.int32)
     if n == 0:
         return parts
     for k, box in enumerate(ndi.find_objects(labels), start=1):
         if areas[k - 1] >= max(6.0, _SMALLEST_LOBE * areas.max()):
-            mask = labels[box] == k
+            mask = fill_holes(np.pad(labels[box] == k, 1), _HOLE * areas[k - 1])[1:-1, 1:-1]
             parts[box][mask] = _cut_at_necks(mask)[mask] + parts.max()
     return parts
 
@@ -102,25 +108,38 @@ def share_one_cell(groups: Labels, a: int, b: int, scene: Scene, red: float | No
     """Whether two parts are lobes of one nucleus: what lies between them is cell as well.
 
     The convex hull of two lobes of one cell is filled by the cell; that of two round neighbours has
-    notches of background at its waist. Parts too small to be a nucleus of their own, beside red
-    cells of area `red`, may have deeper notches between them. Parts farther apart than lobes of
+    notches of background at its waist. How deep a notch is allowed depends on whether the parts
+    could be nuclei of their own, beside red cells of area `red`. Parts farther apart than lobes of
     their size can be in one cell are not joined.
     """
     from skimage.morphology import convex_hull_image
 
     one, other = (ndi.find_objects((groups == k).astype(np.uint8))[0] for k in (a, b))
+    pad = int(_MARGIN * np.sqrt((groups == a).sum())) + 1
     window = tuple(
-        slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(one, other, strict=True)
+        slice(max(0, min(p.start, q.start) - pad), max(p.stop, q.stop) + pad)
+        for p, q in zip(one, other, strict=True)
     )
     first, second = groups[window] == a, groups[window] == b
     union = first | second
     if _extent(union) > _WIDEST * np.sqrt(union.sum()):
         return False
-    between = convex_hull_image(union, include_borders=False) & ~union
+    margin = disk(_MARGIN * np.sqrt(min(first.sum(), second.sum()) / np.pi))
+    widened = ndi.binary_dilation(union, margin)
+    between = convex_hull_image(widened, include_borders=False) & ~widened
     empty = between & (scene.contrast[window] < 0.7 * scene.foreground_level)
     least = min(first.sum(), second.sum())
-    notch = _DEEP_NOTCH if red is not None and least < 0.9 * red else _NOTCH
-    return bool(empty.sum() <= notch * least)
+    return bool(empty.sum() <= _notch_allowed(least, red) * least)
+
+
+def _notch_allowed(least: float, red: float | None) -> float:
+    """Share of the smaller part's area that may be empty between two lobes of one nucleus.
+
+    Much where it is too small to be a nucleus of its own, little where it is large enough.
+    """
+    if red is None:
+        return _NOTCH
+    return float(np.interp(least / red, _PART_TO_RED_CELL, _NOTCHES))
 
 
 def _extent(mask: BoolImage) -> float:
@@ -130,10 +149,28 @@ def _extent(mask: BoolImage) -> float:
     return float(max(np.ptp(y), np.ptp(x), np.ptp(y + x) * diagonal, np.ptp(y - x) * diagonal)) + 1
 
 
-def _large_enough(groups: Labels, red: float | None) -> Labels:
-    """Drop platelets, stain and dust: by the red cells' size, or by the largest nucleus."""
+def _large_enough(groups: Labels, scene: Scene, red: float | None) -> Labels:
+    """Drop platelets, stain and dust: by size and depth beside red cells, or by the largest."""
     areas = np.bincount(groups.ravel())
     areas[0] = 0
-    least = 0.25 * float(areas.max()) if red is None else 0.36 * red
-    kept: Labels = np.where(areas[groups] >= max(least, 12.0, 0.0008 * groups.size), groups, 0)
+    least = 0.25 * float(areas.max()) if red is None else _SMALLEST_TO_RED_CELL * red
+    keep = areas >= max(least, 12.0, 0.0008 * groups.size)
+    if red is not None:
+        for k in np.flatnonzero(keep & (areas < 0.9 * red)):
+            keep[k] = _weight(groups == k, scene, red) >= _LIGHTEST
+    kept: Labels = np.where(keep[groups], groups, 0)
     return kept
+
+
+def _weight(nucleus: BoolImage, scene: Scene, red: float) -> float:
+    """Radius times depth of stain, both in units of a red cell.
+
+    Under 1.5 for debris; about 3 for a large platelet and over 4 for the smallest nuclei in a
+    picture of strong contrast, about half of that in a pale one.
+    """
+    green = scene.density[..., 1]
+    core = ndi.binary_erosion(nucleus, iterations=2)
+    depth = np.median(green[core if core.sum() >= 5 else nucleus])
+    pale = scene.foreground & (scene.azure < 0.5 * scene.dark_level)
+    reference = float(np.median(green[pale])) if pale.any() else 0.1
+    return float(np.sqrt(nucleus.sum() / red) * depth / max(reference, 0.02))

@@ -18,7 +18,8 @@ __all__ = ["FLAGS", "Cell", "Cells"]
 FLAGS = MappingProxyType(
     {
         "touches_border": "cell: it reaches the edge of the image, so its area is a lower bound",
-        "too_small": "cell: smaller than a leukocyte beside these red cells or other leukocytes",
+        "too_small": "cell: its nucleus has under 0.6 of a red cell's area, or, where none are "
+        "seen, under 0.4 of the largest nucleus; perhaps a platelet",
         "low_contrast": "cell: its nucleus hardly differs from its surroundings; "
         "image: nothing in it differs much from the background",
         "smudge_like": "cell: ragged, pale outline without cytoplasm, as of a crushed cell",

@@ -21,7 +21,6 @@ from hybridleuk.segmentation.stain import (
     estimate_background,
     multi_otsu,
     optical_density,
-    void_mask,
 )
 
 __all__ = [
@@ -94,7 +93,6 @@ def look(image: RGBImage) -> Scene:
         small = np.rint(resample(image, (shape[0], shape[1]))).astype(np.uint8)
     background = estimate_background(small)
     density = optical_density(small, background)
-    density[void_mask(small)] = 0.0
     azure: FloatImage = ndi.gaussian_filter(azure_index(density), 1.0)
     contrast = contrast_to_background(ndi.gaussian_filter(density, (0.7, 0.7, 0)))
     pale, deep = foreground_level(contrast), dark_level(azure)
@@ -174,7 +172,7 @@ def red_sample(scene: Scene, nuclei: npt.NDArray[Any]) -> npt.NDArray[np.float32
 
     Taken from what is stained, but not like a nucleus, half as thick as a nucleus or more, and does
     not hang together with any nucleus; where too little stands free like that, from what is far
-    from every nucleus.
+    from every nucleus; or less far, if that is much more than the cytoplasm of a cell could be.
 
     Returns
     -------
@@ -191,10 +189,13 @@ def red_sample(scene: Scene, nuclei: npt.NDArray[Any]) -> npt.NDArray[np.float32
     enough = max(100, 0.01 * pale.size, 0.75 * radius**2)
     red = pale & _thick(free[labels] & (labels > 0), radius)
     if red.sum() < enough:
-        far = ndi.distance_transform_edt(nuclei == 0) > 1.8 * radius
-        red = pale & _thick(fill_holes(body) & far, radius)
-    if red.sum() < enough:
-        return None
+        distance = ndi.distance_transform_edt(nuclei == 0)
+        for reach, least in ((1.8, enough), (1.1, 8.0 * radius**2)):
+            red = pale & _thick(fill_holes(body) & (distance > reach * radius), radius)
+            if red.sum() >= least:
+                break
+        else:
+            return None
     sample: npt.NDArray[np.float32] = scene.density[red]
     return sample
 

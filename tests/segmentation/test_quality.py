@@ -1,0 +1,69 @@
+import numpy as np
+
+from hybridleuk.segmentation.quality import CellMasks, assemble
+from hybridleuk.segmentation.records import FLAGS
+
+
+def square(y, x, size, nucleus=None, **doubts):
+    cell = np.ones((size, size), dtype=bool)
+    inner = np.zeros_like(cell)
+    edge = size // 4
+    inner[edge:-edge, edge:-edge] = True
+    return CellMasks(
+        (slice(y, y + size), slice(x, x + size)),
+        cell,
+        inner if nucleus is None else nucleus,
+        **doubts,
+    )
+
+
+def flags_of(masks, shape=(100, 100)):
+    return assemble([masks], shape).cells[0].flags
+
+
+def test_cells_are_numbered_from_the_top_with_boxes_and_centroids():
+    cells = assemble([square(60, 10, 20), square(10, 50, 30)], (100, 100))
+    assert [cell.number for cell in cells.cells] == [1, 2]
+    assert cells.cells[0].box == (10, 50, 40, 80)
+    assert cells.cells[0].centroid == (24.5, 64.5)
+    assert cells.cell_mask(cells.cells[1]).sum() == 400
+    assert cells.flags == ("many_cells", "no_central_cell")
+
+
+def test_where_two_claim_a_pixel_the_smaller_keeps_it():
+    cells = assemble([square(10, 10, 40), square(20, 20, 10)], (80, 80))
+    assert sorted(cells.cell_mask(cell).sum() for cell in cells.cells) == [100, 1500]
+    assert (cells.instances[cells.nucleus] > 0).all()
+
+
+def test_the_middle_cell_is_central_and_only_that():
+    cells = assemble([square(35, 35, 30), square(2, 2, 30), square(40, 72, 24)], (100, 100))
+    assert [cell.central for cell in cells.cells].count(True) == 1
+    assert cells.central.box == (35, 35, 65, 65)
+    assert cells.regions()[50, 50] == 255
+    assert cells.regions()[36, 36] == 128
+
+
+def test_each_doubt_raises_its_flag():
+    everything = np.ones((20, 20), dtype=bool)
+    bar = np.zeros((20, 20), dtype=bool)
+    bar[:, 9:11] = bar[9:11] = True
+    half = np.zeros((20, 20), dtype=bool)
+    half[:10] = True
+    window = (slice(40, 60), slice(40, 60))
+    assert flags_of(square(40, 40, 20)) == ()
+    assert flags_of(square(0, 40, 20)) == ("touches_border",)
+    assert flags_of(square(40, 40, 20, small=True)) == ("too_small",)
+    assert flags_of(square(40, 40, 20, clumped=True)) == ("clumped",)
+    assert flags_of(square(40, 40, 20, contrast=0.01)) == ("low_contrast",)
+    assert flags_of(square(40, 40, 20, nucleus=everything)) == ("no_cytoplasm",)
+    assert "nucleus_outside" in flags_of(CellMasks(window, half, everything))
+    assert "smudge_like" in flags_of(CellMasks(window, bar, bar))
+
+
+def test_no_cell_is_a_flag_of_the_image_and_every_flag_is_documented():
+    cells = assemble([], (20, 30), ("no_color",))
+    assert cells.flags == ("no_color", "no_cell")
+    assert len(cells) == 0
+    assert cells.central is None
+    assert all(text.startswith(("cell: ", "image: ")) for text in FLAGS.values())
