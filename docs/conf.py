@@ -57,6 +57,7 @@ def write_catalogue(app):
 def write_commands(app):
     """Write the options of every command from the program itself."""
     import typer
+
     from hybridleuk_cli.app import app as program
 
     target = Path(app.srcdir, "api", "generated", "commands.txt")

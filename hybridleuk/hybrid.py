@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.exceptions import InputError
@@ -93,7 +94,7 @@ class BlockScaler(TransformerMixin, BaseEstimator):
         return np.asarray(getattr(self, "feature_names_in_", fallback), dtype=object)
 
 
-class HybridFeatures(TransformerMixin, BaseEstimator):
+class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
     """Images to feature rows: morphology of the cells beside embeddings of frozen networks.
 
     What depends on the image alone is cached by content; ``fit`` learns only the scaling of the
@@ -280,13 +281,6 @@ class HybridFeatures(TransformerMixin, BaseEstimator):
         """Return the name of every feature."""
         check_is_fitted(self)
         return np.asarray(self.names_, dtype=object)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
-        return tags
 
 
 def extract_features(manifest: Manifest, **parameters: Any) -> FeatureTable:

@@ -2,9 +2,9 @@
 A first comparison, and a shortcut caught
 =========================================
 
-Smears of several patients are drawn, so that the truth is known: cells of two kinds, each patient with
-their own stain and camera. Two classifiers read them. Then the same cells are drawn once more, with a
-background that gives the class away, and the comparison notices.
+Smears of several patients are drawn, so that the truth is known: cells of two kinds, each patient
+with their own stain and camera. Three classifiers read them. Then the same cells are drawn once
+more, with a background that gives the class away, and the comparison notices.
 """
 
 # %%
@@ -22,7 +22,12 @@ from hybridleuk.data.artificial import draw_study
 from hybridleuk.segmentation.overlay import draw_overlay
 
 folder = Path(tempfile.mkdtemp())
-options = {"n_patients": 12, "images_per_patient_and_class": 6, "random_state": 0}
+options = {
+    "n_patients": 16,
+    "images_per_patient_and_class": 6,
+    "classes": ("Benign", "Pro"),
+    "random_state": 0,
+}
 honest = draw_study(folder / "honest", **options)
 honest.frame[["image_id", "label", "group"]].head()
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from hybridleuk.data.cache import Cache, open_cache
+from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
 from hybridleuk.embeddings import runtime
 from hybridleuk.embeddings.backbones import Block, backbone, blocks_of
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["DeepEmbeddings"]
 
 
-class DeepEmbeddings(TransformerMixin, BaseEstimator):
+class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
     """Embed images with a pretrained network that is never trained.
 
     ``fit`` learns nothing from the images: it checks the parameters and finds the weights. Rows are
@@ -257,9 +258,6 @@ class DeepEmbeddings(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
         tags.requires_fit = False
         return tags
 

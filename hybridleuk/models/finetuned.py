@@ -15,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk import progress
+from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
 from hybridleuk.data.splits import check_labels
 from hybridleuk.embeddings.backbones import backbone as find_backbone
@@ -41,7 +42,7 @@ _LARGEST_DEFAULT_SIZE = 160
 _WARMUP = 0.1
 
 
-class FineTunedCNN(ClassifierMixin, StoredNetwork):
+class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
     """Fine-tune a pretrained network on labelled images.
 
     Training begins with the logistic regression on the frozen features and goes on with all layers,
@@ -294,10 +295,3 @@ class FineTunedCNN(ClassifierMixin, StoredNetwork):
         self.device_, self.precision_ = str(recipe.device), recipe.precision
         self.network_ = network
         return self
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
-        return tags

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.splits import check_labels
 from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
@@ -22,7 +23,7 @@ __all__ = ["CLASSIFIERS", "HybridClassifier"]
 CLASSIFIERS = ("svm", "xgboost")
 
 
-class HybridClassifier(ClassifierMixin, BaseEstimator):
+class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     """Classify images by morphology, frozen embeddings, or both.
 
     Parameters
@@ -162,10 +163,3 @@ class HybridClassifier(ClassifierMixin, BaseEstimator):
         raise InputError(
             f"classifier is {self.classifier!r}; expected one of {', '.join(CLASSIFIERS)}."
         )
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
-        return tags

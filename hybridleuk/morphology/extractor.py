@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import ImageLike, check_images, read_image
 from hybridleuk.exceptions import InputError
 from hybridleuk.morphology.catalogue import DEFAULT_FAMILIES, select_features
@@ -120,7 +121,7 @@ def cell_table(cells: Cells, values: Floats, names: Sequence[str]) -> pd.DataFra
     return pd.concat([described, pd.DataFrame(values, columns=list(names))], axis=1)
 
 
-class MorphologyFeatures(TransformerMixin, BaseEstimator):
+class MorphologyFeatures(TakesImages, TransformerMixin, BaseEstimator):
     """Images to morphology of their leukocytes: measured per cell, aggregated per image.
 
     In each image the leukocytes are found (:func:`hybridleuk.find_cells`) and measured
@@ -250,9 +251,6 @@ class MorphologyFeatures(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
         tags.requires_fit = False
         return tags
 
