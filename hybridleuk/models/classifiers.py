@@ -30,6 +30,8 @@ __all__ = ["SVMClassifier", "XGBoostClassifier", "inner_folds"]
 
 Array = npt.NDArray[Any]
 _WORTH_THREADS = 10_000_000
+_COLUMNS = 400
+_BINS = 64
 
 
 class _TabularClassifier(ClassifierMixin, BaseEstimator):
@@ -210,8 +212,11 @@ class XGBoostClassifier(_TabularClassifier):
         Boosting rounds; fixed, so that nothing is stopped on data that is reported.
     max_depth : int, default 4
     learning_rate : float, default 0.1
-    subsample, colsample_bytree : float, default 0.8 and 0.3
-        Shares of rows and of columns that each tree sees.
+    subsample : float, default 0.8
+        Share of rows that each tree sees.
+    colsample_bytree : float, optional
+        Share of columns that each tree sees; by default 0.3, but no more than 400 columns, so that
+        wide embeddings do not take hours.
     class_weight : "balanced", dict or None, default "balanced"
     tune : bool, default False
         Choose `max_depth` from 3 and 6 and `learning_rate` from 0.05 and 0.2 by balanced accuracy
@@ -242,7 +247,7 @@ class XGBoostClassifier(_TabularClassifier):
         learning_rate: float = 0.1,
         *,
         subsample: float = 0.8,
-        colsample_bytree: float = 0.3,
+        colsample_bytree: float | None = None,
         class_weight: Any = "balanced",
         tune: bool = False,
         n_jobs: int | None = None,
@@ -310,7 +315,8 @@ class XGBoostClassifier(_TabularClassifier):
             "max_depth": self.max_depth,
             "learning_rate": self.learning_rate,
             "subsample": self.subsample,
-            "colsample_bytree": self.colsample_bytree,
+            "max_bin": _BINS,
+            "colsample_bytree": self.colsample_bytree or min(0.3, _COLUMNS / X.shape[1]),
             "seed": self.random_state or 0,
             **({"num_class": len(self.classes_)} if many else {}),
             **({"nthread": threads} if threads else {}),
