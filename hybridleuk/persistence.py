@@ -179,7 +179,7 @@ def _described_network(model: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
     description, tensors = model.to_state()
     state = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     part = {"kind": "finetuned", "description": description}
-    part["parameters"] = _portable(model.get_params(deep=False))
+    part["parameters"] = _portable(description["parameters"])
     return part, {"weights/network.safetensors": safetensors.torch.save(state)}
 
 
