@@ -58,7 +58,7 @@ __all__ = [
     "iter_cells",
 ]
 
-SEGMENTATION_VERSION = 1
+SEGMENTATION_VERSION = 2
 METHODS = ("otsu", "hsv")
 
 _BATCH = 32
@@ -189,11 +189,11 @@ def _find_by_otsu(image: RGBImage) -> Cells:
         areas = np.bincount(groups.ravel())
         areas[0] = 0
         labels = [int(label) for label in np.flatnonzero(areas)]
-        red = red_sample(scene, groups)
+        red = red_sample(scene, groups, red_area)
         for label in labels:
             masks = draw_cell_masks(cut_out(image, scene, groups, label, red))
-            size = _beside_the_others(areas[label], areas[labels], red_area)
-            found.append(replace(masks, **size))
+            small, clumped = _beside_the_others(areas[label], areas[labels], red_area)
+            found.append(replace(masks, small=small, clumped=clumped))
     height, width = image.shape[:2]
     return assemble([f for f in found if f.cell.any()], (height, width), scene.flags)
 
@@ -210,10 +210,7 @@ def _void_painted(image: RGBImage) -> RGBImage:
 
 def _beside_the_others(
     area: float, areas: npt.NDArray[np.int64], red_area: float | None
-) -> dict[str, bool]:
+) -> tuple[bool, bool]:
     """Whether a nucleus is suspiciously small or large beside red cells and the other nuclei."""
     least = 0.6 * red_area if red_area is not None else 0.4 * areas.max()
-    return {
-        "small": bool(area < least),
-        "clumped": len(areas) >= 3 and bool(area > 3.0 * np.median(areas)),
-    }
+    return bool(area < least), len(areas) >= 3 and bool(area > 3.0 * np.median(areas))

@@ -17,12 +17,13 @@ Labels = npt.NDArray[np.int32]
 _SMALLEST_LOBE = 0.04
 _NOTCH = 0.2
 _PART_TO_RED_CELL = (0.9, 1.3, 2.0)
-_NOTCHES = (0.6, 0.25, 0.12)
+_NOTCHES = (0.8, 0.4, 0.2)
 _WIDEST = 2.4
 _HOLE = 0.1
 _MARGIN = 0.2
 _SMALLEST_TO_RED_CELL = 0.3
 _LIGHTEST = 1.5
+_LIGHT = 0.4
 
 
 def nucleus_groups(scene: Scene) -> tuple[Labels, float | None]:
@@ -156,8 +157,10 @@ def _large_enough(groups: Labels, scene: Scene, red: float | None) -> Labels:
     least = 0.25 * float(areas.max()) if red is None else _SMALLEST_TO_RED_CELL * red
     keep = areas >= max(least, 12.0, 0.0008 * groups.size)
     if red is not None:
-        for k in np.flatnonzero(keep & (areas < 0.9 * red)):
-            keep[k] = _weight(groups == k, scene, red) >= _LIGHTEST
+        weights = {int(k): _weight(groups == k, scene, red) for k in np.flatnonzero(keep)}
+        least = max(_LIGHTEST, _LIGHT * max(weights.values(), default=0.0))
+        for k, weight in weights.items():
+            keep[k] = weight >= least or areas[k] >= 0.9 * red
     kept: Labels = np.where(keep[groups], groups, 0)
     return kept
 
