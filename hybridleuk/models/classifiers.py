@@ -12,8 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.metrics.pairwise import euclidean_distances
@@ -25,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hybridleuk.data.splits import Fold, stratified_folds
 from hybridleuk.exceptions import SplitError
+from hybridleuk.models.calibration import fit_slope, pairwise_log_probabilities
 
 __all__ = ["SVMClassifier", "XGBoostClassifier", "inner_folds"]
 
@@ -152,7 +151,7 @@ class SVMClassifier(_TabularClassifier):
             _warn_not_calibrated()
             decisions = _decisions(self.machine_, kernel)
         weights = compute_sample_weight(self.class_weight, y)
-        self.slope_ = _fitted_slope(decisions, np.searchsorted(self.classes_, y), weights)
+        self.slope_ = fit_slope(decisions, np.searchsorted(self.classes_, y), weights)
         return self
 
     def held_out_probabilities(self, X: Any, y: Any, groups: Any = None) -> Array | None:
@@ -166,7 +165,7 @@ class SVMClassifier(_TabularClassifier):
             return None
         kernel = np.exp(-self.gamma_ * euclidean_distances(np.asarray(X), squared=True))
         decisions = _held_out_decisions(self.machine_, kernel, np.asarray(y), folds)
-        return np.exp(_log_probabilities(decisions, self.slope_))
+        return np.exp(pairwise_log_probabilities(decisions, self.slope_))
 
     def predict_proba(self, X: Any) -> Array:
         """Return calibrated probabilities of shape (n, n_classes)."""
@@ -175,7 +174,7 @@ class SVMClassifier(_TabularClassifier):
         kernel = np.zeros((len(X), self.machine_.shape_fit_[0]))
         distances = euclidean_distances(X, self.support_vectors_, squared=True)
         kernel[:, self.machine_.support_] = np.exp(-self.gamma_ * distances)
-        return np.exp(_log_probabilities(_decisions(self.machine_, kernel), self.slope_))
+        return np.exp(pairwise_log_probabilities(_decisions(self.machine_, kernel), self.slope_))
 
     def _machine(self, C: float) -> SVC:
         return SVC(
@@ -369,27 +368,6 @@ def _decisions(machine: SVC, kernel: Array) -> Array:
     """Decide between each pair i < j of classes: (n, n_pairs), positive for class i."""
     decisions = machine.decision_function(kernel)
     return -decisions[:, None] if decisions.ndim == 1 else decisions
-
-
-def _log_probabilities(decisions: Array, slope: float) -> Array:
-    """Multiply sigmoids over pairs and normalise: (n, n_pairs) to (n, n_classes)."""
-    n_classes = round((1 + np.sqrt(1 + 8 * decisions.shape[1])) / 2)
-    first, second = np.triu_indices(n_classes, k=1)
-    scores = np.zeros((len(decisions), n_classes))
-    for k in range(n_classes):
-        signed = np.hstack([decisions[:, first == k], -decisions[:, second == k]])
-        scores[:, k] = log_expit(slope * signed).sum(axis=1)
-    return log_softmax(scores, axis=1)
-
-
-def _fitted_slope(decisions: Array, codes: Array, weights: Array) -> float:
-    """Find the slope under which the true classes are most likely."""
-
-    def loss(log_slope: float) -> float:
-        likely = _log_probabilities(decisions, np.exp(log_slope))[np.arange(len(codes)), codes]
-        return -float(np.average(likely, weights=weights))
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
 
 
 def _warn_not_calibrated() -> None:
