@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import log_expit, log_softmax
 
-__all__ = ["fit_slope", "pairwisepairwise_log_probabilities"]
+__all__ = ["fit_slope", "pairwise_log_probabilities"]
 
 Array = npt.NDArray[Any]
 
