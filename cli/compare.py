@@ -120,7 +120,7 @@ def compare(
         directory=output,
         external=external,
         finetuning={name: value for name, value in finetuning.items() if value is not None},
-        command=shlex.join(["hybridleuk", *arguments_as_typed()]),
+        command=shlex.join(["hybridleuk", "compare", *arguments_as_typed()]),
         **parameters,
     )
     result.write(output)

@@ -6,7 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hybridleuk.candidates import compare as compare
+    from hybridleuk.data.images import read_image as read_image
     from hybridleuk.data.manifest import Manifest as Manifest
+    from hybridleuk.embeddings.extractor import DeepEmbeddings as DeepEmbeddings
+    from hybridleuk.exceptions import HybridLeukError as HybridLeukError
+    from hybridleuk.hybrid import HybridFeatures as HybridFeatures
+    from hybridleuk.models.finetuned import FineTunedCNN as FineTunedCNN
+    from hybridleuk.models.hybrid import HybridClassifier as HybridClassifier
+    from hybridleuk.morphology.extractor import MorphologyFeatures as MorphologyFeatures
+    from hybridleuk.persistence import load_model as load_model
+    from hybridleuk.persistence import save_model as save_model
+    from hybridleuk.segmentation.cells import find_cells as find_cells
 
 __version__ = "0.1.0"
 

@@ -2,8 +2,8 @@
 
 A zip archive with
 
-- ``model.json``: format number, kind, versions, parameters, classes, and the SHA-256 of every
-  other member;
+- ``model.json``: format number, kind, versions, parameters, classes, the SHA-256 of every other
+  member and of this description;
 - ``estimators.skops``: fitted scikit-learn parts, types checked against a list before loading;
 - ``booster.ubj``: the trees, in XGBoost's own format;
 - ``weights/*.safetensors``: the networks.
@@ -40,6 +40,7 @@ __all__ = ["FORMAT", "load_model", "model_card", "save_model"]
 
 FORMAT = 1
 _HEADER = "model.json"
+_SEAL = "sha256"
 _ESTIMATORS = "estimators.skops"
 _BOOSTER = "booster.ubj"
 _MAXIMUM_BYTES = 8 * 1024**3
@@ -82,6 +83,7 @@ def save_model(
     header, members = _described(model)
     header["notes"] = list(notes or [])
     header["members"] = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
+    header[_SEAL] = seal(header)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -116,6 +118,12 @@ def model_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a model file says of itself: kind, classes, parameters, versions, notes."""
     with _opened(Path(path)) as archive:
         return _read_header(archive, path)
+
+
+def seal(header: dict[str, Any]) -> str:
+    """Hash a header without its own hash: against damage and careless edits, not forgers."""
+    content = {name: value for name, value in header.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _described(model: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -224,6 +232,8 @@ def _read_header(archive: zipfile.ZipFile, path: Any) -> dict[str, Any]:
             f"{path}: a model of format {number}, but hybridleuk {version('hybridleuk')} reads up "
             f"to {FORMAT}; update hybridleuk, or save the model with this version."
         )
+    if header.get(_SEAL) != seal(header):
+        raise _changed(path, _HEADER)
     return header
 
 

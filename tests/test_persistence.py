@@ -10,7 +10,7 @@ from hybridleuk import FineTunedCNN, HybridClassifier, load_model, save_model
 from hybridleuk.data.artificial import draw_cell
 from hybridleuk.exceptions import InputError, ModelFileError, OutputError
 from hybridleuk.features import FeatureTable
-from hybridleuk.persistence import FORMAT, model_card
+from hybridleuk.persistence import FORMAT, model_card, seal
 
 OLDER = Path(__file__).parent / "models_of_older_formats"
 
@@ -105,6 +105,15 @@ def test_changed_and_added_members_are_refused(saved, tmp_path):
         load_model(rewritten(saved[1], tmp_path / "b.hleuk", lambda m: m.update({"x.pkl": b"x"})))
 
 
+@pytest.mark.parametrize("change", [{"classes": ["b", "a"]}, {"parameters": {"spacing": 5.0}}])
+def test_edited_description_is_refused(saved, tmp_path, change):
+    def edited(members):
+        members["model.json"] = json.dumps(json.loads(members["model.json"]) | change).encode()
+
+    with pytest.raises(ModelFileError, match=r"model.json does not match its hash"):
+        load_model(rewritten(saved[1], tmp_path / "m.hleuk", edited))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.9, 0.999])
 def test_truncated_file_is_refused(saved, tmp_path, share):
     content = saved[1].read_bytes()
@@ -139,6 +148,7 @@ def test_untrusted_types_are_not_loaded(saved, tmp_path):
         header["members"]["estimators.skops"] = hashlib.sha256(
             members["estimators.skops"]
         ).hexdigest()
+        header["sha256"] = seal(header)
         members["model.json"] = json.dumps(header).encode()
 
     with pytest.raises(ModelFileError, match="Planted, which hybridleuk never writes"):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hybridleuk import progress
 from hybridleuk.data.cache import cache_key, open_cache
 from hybridleuk.data.scan import (
     decode_files,
@@ -22,11 +23,14 @@ from hybridleuk.data.scan import (
     walk,
 )
 from hybridleuk.data.tables import (
+    TABLES,
     check_complete,
     check_image_ids,
     check_paths,
     match_groups,
+    note_conflicts,
     read_table,
+    why_stray,
 )
 from hybridleuk.exceptions import ManifestError
 
@@ -35,7 +39,6 @@ __all__ = ["COLUMNS", "GroupKind", "Manifest"]
 COLUMNS = ("image_id", "path", "label", "group", "split", "sha256")
 GroupKind = Literal["patient", "pseudo", "none"]
 _DECODED_VERSION = 1
-_TABLES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Manifest:
         if path.is_dir():
             _refuse_group_column(group_column)
             return cls.from_folder(path, group_regex=group_regex)
-        if path.suffix.lower() in _TABLES:
+        if path.suffix.lower() in TABLES:
             return cls.from_file(path, group_column=group_column, group_regex=group_regex)
         _refuse_group_column(group_column)
         if path.is_file():
@@ -185,7 +188,10 @@ class Manifest:
         labels = [file.parts[0] if len(file.parts) > 1 else None for file in relative]
         rows = pd.DataFrame({"path": [str(file) for file in files], "label": labels})
         stray = rows["label"].isna() & labelled
-        skipped = [(path, _why_stray(path)) for path in rows.loc[stray, "path"]]
+        skipped = [(path, why_stray(path)) for path in rows.loc[stray, "path"]]
+        for path, reason in skipped:
+            if Path(path).suffix.lower() in TABLES:
+                progress.note(f"{path} was not used: {reason}.")
         manifest = _assembled(cls, rows[~stray], root, skipped=skipped, ignored=ignored)
         return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
 
@@ -367,14 +373,9 @@ def _assembled(
         values = frame[name] if name in frame else pd.Series([None] * len(frame), dtype=object)
         frame[name] = [None if pd.isna(value) else str(value) for value in values]
     ordered = frame[list(COLUMNS)].astype(object)
+    note_conflicts(ordered)
     manifest = cls(ordered, _skipped(skipped), ignored, Path(root), group_kind)
     return manifest._without({i: r for i, r in enumerate(reasons) if r is not None})
-
-
-def _why_stray(path: str) -> str:
-    if Path(path).suffix.lower() in _TABLES:
-        return "a table beside the class folders; name it instead of the folder to use its groups"
-    return "lies beside the class folders, so it has no class"
 
 
 def _ignoring(count: int) -> str:

@@ -9,10 +9,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hybridleuk import progress
 from hybridleuk.data.scan import safe_name
 from hybridleuk.exceptions import ManifestError
 
-__all__ = ["check_complete", "check_image_ids", "check_paths", "match_groups", "read_table"]
+__all__ = [
+    "TABLES",
+    "check_complete",
+    "check_image_ids",
+    "check_paths",
+    "match_groups",
+    "note_conflicts",
+    "read_table",
+    "why_stray",
+]
+
+TABLES = (".csv", ".parquet")
 
 
 def read_table(source: Path) -> pd.DataFrame:
@@ -27,7 +39,10 @@ def read_table(source: Path) -> pd.DataFrame:
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ManifestError(f"{source}: cannot be read as a table ({first}).") from error
-    return table.replace("", None)
+    for name in table.select_dtypes(include=["object", "string"]):
+        values = [None if isinstance(v, str) and not v else v for v in table[name]]
+        table[name] = pd.Series(values, index=table.index, dtype=object)
+    return table
 
 
 def check_paths(paths: pd.Series, source: str) -> None:
@@ -88,3 +103,23 @@ def match_groups(paths: list[str], regex: str) -> list[str]:
             f"first {unmatched[0]}; it must name a group for each."
         )
     return [match[wanted] for match in matches if match]
+
+
+def note_conflicts(frame: pd.DataFrame) -> None:
+    """Say where the same bytes carry two labels: an error of the data."""
+    conflicts = frame.groupby("sha256")["path"].agg(list)[
+        frame.groupby("sha256")["label"].nunique() > 1
+    ]
+    if len(conflicts):
+        first, second = conflicts.iloc[0][:2]
+        progress.note(
+            f"{len(conflicts)} file(s) lie in the data under two labels, first {first} and "
+            f"{second}."
+        )
+
+
+def why_stray(path: str) -> str:
+    """Tell why a file beside class folders is not used."""
+    if Path(path).suffix.lower() in TABLES:
+        return "a table beside the class folders; name it instead of the folder to use its groups"
+    return "lies beside the class folders, so it has no class"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hybridleuk import Manifest
+from hybridleuk import Manifest, progress
 from hybridleuk.data import scan
 from hybridleuk.exceptions import ManifestError
 
@@ -207,3 +207,25 @@ def test_real_desktop_file_is_ignored(real_data):
     manifest = Manifest.from_folder(real_data / "pbc-dev")
     assert (len(manifest), len(manifest.skipped), manifest.ignored) == (4800, 0, 1)
     assert len(manifest.classes) == 8
+
+
+def test_feature_file_serves_as_manifest(study):
+    table = pd.DataFrame({"path": ["blast/P1_a.png", "other/P3.png"], "label": ["x", "y"]})
+    table["embedding"] = [np.zeros(3), np.ones(3)]
+    table.to_parquet(study / "f.parquet")
+    assert Manifest.from_source(study / "f.parquet").labels.tolist() == ["x", "y"]
+
+
+def test_what_the_user_should_know_is_said(study):
+    notes = []
+
+    class Listening(progress.Listener):
+        def noted(self, text):
+            notes.append(text)
+
+    (study / "manifest.csv").write_text("path\n")
+    (study / "other" / "copy.png").write_bytes((study / "blast" / "P2_b.png").read_bytes())
+    with progress.report_to(Listening()):
+        Manifest.from_folder(study)
+    assert "manifest.csv was not used" in notes[0]
+    assert "1 file(s) lie in the data under two labels" in notes[1]
