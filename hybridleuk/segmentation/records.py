@@ -22,7 +22,7 @@ FLAGS = MappingProxyType(
         "seen, under 0.4 of the largest nucleus; perhaps a platelet",
         "low_contrast": "cell: its nucleus hardly differs from its surroundings; "
         "image: nothing in it differs much from the background",
-        "smudge_like": "cell: ragged, pale outline without cytoplasm, as of a crushed cell",
+        "smudge_like": "cell: ragged outline (area under 0.8 of its hull), as of a crushed cell",
         "nucleus_outside": "cell: more than 5 % of the nucleus lay outside of the cell's outline",
         "no_cytoplasm": "cell: under 3 % of it is cytoplasm",
         "clumped": "cell: so large beside the others that it may be several cells",
