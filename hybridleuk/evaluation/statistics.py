@@ -172,7 +172,8 @@ def compare_pairs(
     -------
     list of dict
         ``a``, ``b``, ``difference`` (a minus b), ``low``, ``high``, ``p_value``, ``test``,
-        ``p_holm``, ``p_mcnemar``, ``negligible``.
+        ``p_holm``, ``p_mcnemar``, ``negligible``, and ``only_right``: the images that
+        only `a`, and that only `b`, gets right.
     """
     right = {
         name: table.mean(axis=0).argmax(axis=1) == codes for name, table in probabilities.items()
@@ -192,6 +193,10 @@ def compare_pairs(
                 "p_value": p_value,
                 "test": test,
                 "p_mcnemar": p_mcnemar,
+                "only_right": [
+                    int(np.sum(right[a] & ~right[b])),
+                    int(np.sum(~right[a] & right[b])),
+                ],
                 "negligible": bool(abs(differences[0]) < negligible),
             }
         )

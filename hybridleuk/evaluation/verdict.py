@@ -202,7 +202,24 @@ def _hybrid_sentences(document: Document) -> list[str]:
         pairs = [_pair(document, hybrid, block) for block in blocks if block in names]
         if len(pairs) == 2:
             said.append(_hybrid_sentence(hybrid, pairs))
+            if not all(_is_won(pair) for pair in pairs):
+                said += _why_not_better(document, *blocks)
     return said
+
+
+def _why_not_better(document: Document, deep: str, morphology: str) -> list[str]:
+    """Say what one block could add to the other, as images that only one of them gets right."""
+    pair = _pair(document, deep, morphology)
+    mended, spoilt = pair.get("only_right", (0, 0))
+    added, stronger = deep, morphology
+    if mended > spoilt:
+        mended, spoilt, added, stronger = spoilt, mended, morphology, deep
+    if not spoilt:
+        return []
+    return [
+        f"Why: {added} gets {mended} images right that {stronger} gets wrong, but {spoilt} wrong "
+        "that it gets right; weighted equally, there is that much to gain and that much to lose."
+    ]
 
 
 def _hybrid_sentence(hybrid: str, pairs: list[dict[str, Any]]) -> str:

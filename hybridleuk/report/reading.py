@@ -63,6 +63,8 @@ def oriented(pair: Entry, a: str) -> dict[str, Any] | None:
     if pair["b"] != a:
         return None
     turned = {"a": a, "b": pair["a"], "difference": -pair["difference"]}
+    if "only_right" in pair:
+        turned["only_right"] = pair["only_right"][::-1]
     return {**pair, **turned, "low": -pair["high"], "high": -pair["low"]}
 
 

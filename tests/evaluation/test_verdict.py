@@ -154,3 +154,14 @@ def test_weak_designs_are_warned_of(dataset, split, expected):
 def test_ratio_is_the_share_of_the_gain():
     assert shortcut_ratio(0.4, 0.85, 0.25) == pytest.approx(0.25)
     assert shortcut_ratio(0.4, 0.2, 0.25) is None
+
+
+def test_why_the_hybrid_is_not_better_is_counted():
+    made = document()
+    made["pairs"][0] |= {"difference": 0.03, "low": 0.02, "high": 0.04}
+    made["pairs"][2]["only_right"] = [60, 14]
+    text = " ".join(verdict(made))
+    assert "Why: morphology+svm gets 14 images right that deep+svm gets wrong, but 60 wrong" in text
+    made["pairs"][2]["only_right"] = [14, 60]
+    assert "Why: deep+svm gets 14 images right" in " ".join(verdict(made))
+    assert "Why" not in said()
