@@ -14,6 +14,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from hybridleuk.morphology.outline import (
+    Integers,
+    Lobe,
+    convex_hull,
+    enclosed_area,
+    find_lobes,
+    longest_outline,
+)
+
 __all__ = ["CellRegions", "Region", "bounding_box"]
 
 Mask = npt.NDArray[np.bool_]
@@ -118,8 +127,8 @@ class Region:
         """Centre of mass (y, x) in the coordinates of the whole image."""
         if self.empty:
             return np.zeros(2)
-        y = self.mask.sum(axis=1) @ np.arange(self.mask.shape[0])
-        x = self.mask.sum(axis=0) @ np.arange(self.mask.shape[1])
+        y = self._weights.sum(axis=1) @ np.arange(self.mask.shape[0])
+        x = self._weights.sum(axis=0) @ np.arange(self.mask.shape[1])
         return np.array([y, x]) / self.area + self.box[:2]
 
     @cached_property
@@ -128,8 +137,12 @@ class Region:
         offset = self.centroid - self.box[:2]
         powers = np.arange(_LAST_MOMENT + 1)
         y, x = (np.arange(n) - o for n, o in zip(self.mask.shape, offset, strict=True))
-        along_x = self.mask @ (x[:, None] ** powers)
+        along_x = self._weights @ (x[:, None] ** powers)
         return (y[:, None] ** powers).T @ along_x
+
+    @cached_property
+    def _weights(self) -> Floats:
+        return self.mask.astype(np.float64)
 
     @cached_property
     def axes(self) -> tuple[float, float]:
@@ -144,38 +157,42 @@ class Region:
         return float(4 * np.sqrt(middle + root)), float(4 * np.sqrt(max(middle - root, 0.0)))
 
     @cached_property
-    def distance(self) -> Floats:
-        """Euclidean distance of each pixel of the padded box to the outside, in px."""
+    def squared_distance(self) -> Integers:
+        """Squared distance of each pixel of the padded box to the outside, in px."""
         from scipy import ndimage
 
-        distances: Floats = ndimage.distance_transform_edt(self.padded)
-        return distances
+        nearest = ndimage.distance_transform_edt(
+            self.padded, return_distances=False, return_indices=True
+        )
+        h, w = self.padded.shape
+        dy, dx = nearest[0] - np.arange(h)[:, None], nearest[1] - np.arange(w)
+        squared: Integers = dy * dy + dx * dx
+        return squared
+
+    @cached_property
+    def distance(self) -> Floats:
+        """Euclidean distance of each pixel of the padded box to the outside, in px."""
+        return np.sqrt(self.squared_distance)
+
+    @cached_property
+    def lobes(self) -> list[Lobe]:
+        """Every maximum of the distance; see :func:`~hybridleuk.morphology.outline.find_lobes`."""
+        return find_lobes(self.squared_distance)
 
     @cached_property
     def outline(self) -> Floats:
         """Closed contour through the edges of the pixels of the largest piece, (k, 2) as (y, x)."""
-        from skimage.measure import find_contours
-
-        if self.empty:
-            return np.zeros((1, 2))
-        contours: list[Floats] = find_contours(self.padded.astype(float), 0.5)
-        return max(contours, key=_enclosed_area)
+        return np.zeros((1, 2)) if self.empty else longest_outline(self.padded)
 
     @cached_property
     def hull(self) -> Floats:
         """Corners of the convex hull of the pixels' edges, in order, (k, 2) as (y, x)."""
-        from scipy.spatial import ConvexHull
-
-        if self.empty:
-            return np.zeros((1, 2))
-        points = np.concatenate([_row_ends(self.mask), _row_ends(self.mask.T)[:, ::-1]]) + 1.0
-        corners: Floats = points[ConvexHull(points).vertices]
-        return corners
+        return np.zeros((1, 2)) if self.empty else convex_hull(self.padded)
 
     @cached_property
     def hull_area(self) -> float:
         """Area inside the convex hull, never less than the area itself, in px."""
-        return max(_enclosed_area(_closed(self.hull)), self.area)
+        return max(enclosed_area(_closed(self.hull)), self.area)
 
     @cached_property
     def hull_perimeter(self) -> float:
@@ -196,7 +213,8 @@ class Region:
             return np.zeros(N_HARMONICS)
         n = np.arange(1, N_HARMONICS + 1)[:, None]
         ends = np.concatenate([[0.0], np.cumsum(lengths)])
-        waves = np.exp(2j * np.pi * n * ends / ends[-1])
+        first_wave = np.exp(2j * np.pi * ends / ends[-1])
+        waves = np.multiply.accumulate(np.tile(first_wave, (N_HARMONICS, 1)), axis=0)
         slopes = steps / lengths[:, None]
         coefficients = ends[-1] / (2 * np.pi**2 * n**2) * (np.diff(waves, axis=1) @ slopes)
         power: Floats = (np.abs(coefficients) ** 2).sum(axis=1) / 2
@@ -238,18 +256,5 @@ def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def _row_ends(mask: Mask) -> Floats:
-    """Return the outer edges of the first and the last pixel of each row, (2 n_rows, 2)."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    first = mask[rows].argmax(axis=1) - 0.5
-    last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1) - 0.5
-    return np.column_stack([np.tile(rows, 2), np.concatenate([first, last])])
-
-
 def _closed(points: Floats) -> Floats:
     return np.concatenate([points, points[:1]])
-
-
-def _enclosed_area(closed: Floats) -> float:
-    y, x = (closed - closed[0]).T
-    return float(abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2)

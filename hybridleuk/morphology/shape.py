@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hybridleuk.morphology.outline import Lobe
 from hybridleuk.morphology.region import CellRegions, Region
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "solidity",
     "thickness_mean",
 ]
+
+Floats = npt.NDArray[np.float64]
 
 LOBE_PROMINENCE = 0.2
 LARGEST_NC_RATIO = 100.0
@@ -133,9 +136,7 @@ def hu_moment(region: Region, order: int) -> float:
 
 def parts(region: Region) -> float:
     """Count separate pieces, corners touching counted as joined."""
-    from scipy import ndimage
-
-    return float(ndimage.label(region.mask, np.ones((3, 3)))[1]) if not region.empty else 0.0
+    return 0.0 if region.empty else float(sum(lobe.neck == 0 for lobe in region.lobes))
 
 
 def lobe_count(region: Region) -> float:
@@ -143,14 +144,7 @@ def lobe_count(region: Region) -> float:
 
     Prominence is measured relative to the largest inscribed radius, so small bumps do not count.
     """
-    from scipy import ndimage
-
-    if region.empty:
-        return 0.0
-    prominence = LOBE_PROMINENCE * region.distance.max()
-    rise = region.distance - _flooded(region.distance, prominence)
-    labels, _ = ndimage.label(rise > 1e-9, np.ones((3, 3)))
-    return float(np.unique(labels[rise >= prominence - 1e-9]).size)
+    return 0.0 if region.empty else float(len(region.shared(_prominent_lobes)))
 
 
 def inscribed_ratio(region: Region) -> float:
@@ -170,11 +164,9 @@ def indentation(region: Region) -> float:
     """Depth of the deepest dent under the convex hull, over the equivalent diameter."""
     if region.empty:
         return 0.0
-    corners = region.hull
-    edges = np.roll(corners, -1, axis=0) - corners
-    normals = np.stack([-edges[:, 1], edges[:, 0]]) / np.linalg.norm(edges, axis=1)
-    depths = np.abs(region.outline @ normals - (corners * normals.T).sum(axis=1))
-    return float(depths.min(axis=1).max() / (2 * region.radius))
+    corners, normals = region.hull, region.shared(_hull_normals)
+    depths = np.abs(normals @ region.outline.T - (corners * normals).sum(axis=1)[:, None])
+    return float(depths.min(axis=0).max() / (2 * region.radius))
 
 
 def nc_ratio_cell(cell: CellRegions) -> float:
@@ -216,10 +208,14 @@ def _feret(region: Region) -> tuple[float, float]:
     if len(corners) < 3:
         return 0.0, 0.0
     longest = np.linalg.norm(corners[:, None] - corners[None], axis=2).max()
-    edges = np.roll(corners, -1, axis=0) - corners
-    normals = np.stack([-edges[:, 1], edges[:, 0]]) / np.linalg.norm(edges, axis=1)
-    reach = corners @ normals
-    return float(longest), float((reach.max(axis=0) - reach.min(axis=0)).min())
+    reach = region.shared(_hull_normals) @ corners.T
+    return float(longest), float((reach.max(axis=1) - reach.min(axis=1)).min())
+
+
+def _hull_normals(region: Region) -> Floats:
+    """Return the unit normal of the edge that begins at each corner of the hull, (k, 2)."""
+    edges = np.roll(region.hull, -1, axis=0) - region.hull
+    return edges[:, ::-1] * (-1, 1) / np.linalg.norm(edges, axis=1)[:, None]
 
 
 def _hu_moments(region: Region) -> list[float]:
@@ -244,16 +240,6 @@ def _hu_moments(region: Region) -> list[float]:
     return [float(np.sign(h) * np.log10(1 + abs(h) / _HU_SCALE)) for h in hu]
 
 
-def _flooded(heights: npt.NDArray[np.float64], depth: float) -> npt.NDArray[np.float64]:
-    """Reconstruct `heights` from `heights - depth`: every peak loses at least `depth`."""
-    level = np.maximum(heights - depth, 0.0)
-    while True:
-        grown = level.copy()
-        for low, high in ((grown[:-1], grown[1:]), (grown[:, :-1], grown[:, 1:])):
-            wider = np.maximum(low, high)
-            np.maximum(low, wider, out=low)
-            np.maximum(high, wider, out=high)
-        np.minimum(grown, heights, out=grown)
-        if np.array_equal(grown, level):
-            return level
-        level = grown
+def _prominent_lobes(region: Region) -> list[Lobe]:
+    prominence = LOBE_PROMINENCE * max(lobe.depth for lobe in region.lobes)
+    return [lobe for lobe in region.lobes if lobe.depth - lobe.neck >= prominence - 1e-9]
