@@ -106,8 +106,8 @@ def color_skew(region: Region, channel: str) -> float:
 
 def green_percentile(region: Region, percent: float) -> float:
     """Absorbance in green that `percent` of the region's pixels reach at most."""
-    counts = region.shared(_green_histogram)
-    if not counts.sum():
+    counts = region.green_histogram
+    if region.empty:
         return 0.0
     from_bright_to_dark = np.cumsum(counts[::-1])
     rank = np.searchsorted(from_bright_to_dark, percent / 100.0 * counts.sum())
@@ -188,10 +188,6 @@ def _summary(region: Region) -> Floats:
 def _sorted_eosin_part(region: Region) -> Floats:
     azure, eosin = region.shared(_channels)[-2:]
     return np.sort(eosin / np.maximum(azure + eosin, 1e-6))
-
-
-def _green_histogram(region: Region) -> npt.NDArray[np.int64]:
-    return np.bincount(region.green[region.mask], minlength=256)
 
 
 def _hsv(rgb: npt.NDArray[np.uint8]) -> Floats:

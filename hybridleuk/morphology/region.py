@@ -68,9 +68,10 @@ class Region:
     def shared(self, compute: Callable[..., T], *arguments: Any) -> T:
         """Return ``compute(self, *arguments)``, computed the first time it is asked for."""
         key = (compute, *arguments)
-        if key not in self._shared:
-            self._shared[key] = compute(self, *arguments)
-        result: T = self._shared[key]
+        try:
+            result: T = self._shared[key]
+        except KeyError:
+            result = self._shared[key] = compute(self, *arguments)
         return result
 
     @property
@@ -86,9 +87,19 @@ class Region:
         return self._image
 
     @cached_property
+    def places(self) -> npt.NDArray[np.intp]:
+        """Flat indices in the bounding box of the pixels inside the mask, (n,)."""
+        return np.flatnonzero(self.mask)
+
+    @cached_property
     def pixels(self) -> npt.NDArray[np.uint8]:
         """RGB of the pixels inside the mask, (n, 3)."""
-        return self.image[self.mask]
+        return self.image.reshape(-1, 3).take(self.places, axis=0)
+
+    @cached_property
+    def green_histogram(self) -> npt.NDArray[np.int64]:
+        """How many pixels inside the mask have each green value, (256,)."""
+        return np.bincount(self.green.take(self.places), minlength=256)
 
     @cached_property
     def green(self) -> npt.NDArray[np.uint8]:
@@ -135,10 +146,11 @@ class Region:
     def moments(self) -> Floats:
         """Central moments ``mu[p, q] = sum dy**p dx**q`` up to order 3, (4, 4)."""
         offset = self.centroid - self.box[:2]
-        powers = np.arange(_LAST_MOMENT + 1)
-        y, x = (np.arange(n) - o for n, o in zip(self.mask.shape, offset, strict=True))
-        along_x = self._weights @ (x[:, None] ** powers)
-        return (y[:, None] ** powers).T @ along_x
+        y, x = (
+            np.vander(np.arange(n) - o, _LAST_MOMENT + 1, increasing=True)
+            for n, o in zip(self.mask.shape, offset, strict=True)
+        )
+        return y.T @ (self._weights @ x)
 
     @cached_property
     def _weights(self) -> Floats:

@@ -207,7 +207,8 @@ def _feret(region: Region) -> tuple[float, float]:
     corners = region.hull
     if len(corners) < 3:
         return 0.0, 0.0
-    longest = np.linalg.norm(corners[:, None] - corners[None], axis=2).max()
+    dy, dx = (np.subtract.outer(along, along) for along in corners.T)
+    longest = np.sqrt((dy * dy + dx * dx).max())
     reach = region.shared(_hull_normals) @ corners.T
     return float(longest), float((reach.max(axis=1) - reach.min(axis=1)).min())
 

@@ -28,6 +28,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.intp]
 
 LEVELS = 16
 LBP_PATTERNS = 10
@@ -41,7 +42,14 @@ _SUM, _STEP = _FIRST + _SECOND, (_FIRST - _SECOND) ** 2
 _MOMENTS: Floats = np.stack(
     [_STEP, 1 / (1 + _STEP), _FIRST, _FIRST**2, _FIRST * _SECOND, _SUM**2, _SUM**3]
 )
-_ONE_HOT = np.eye(LEVELS // 2 + 1, LEVELS // 2, dtype=np.uint16).view(np.uint64)
+# Each level, and outside (16), as one of eight counts: two numbers of four counts each.
+_ONE_HOT = np.zeros((2, LEVELS + 1), dtype=np.uint64)
+_ONE_HOT[:, :LEVELS] = np.eye(8, dtype=np.uint16).repeat(2, axis=0).view(np.uint64).T
+_BITS = np.arange(256)[:, None] >> np.arange(8) & 1
+_CHANGES = (np.roll(_BITS, 1, axis=1) != _BITS).sum(axis=1)
+_PATTERN_OF_CODE: Floats = np.equal.outer(
+    np.arange(LBP_PATTERNS), np.where(_CHANGES <= 2, _BITS.sum(axis=1), LBP_PATTERNS - 1)
+).astype(np.float64)
 
 
 def cooccurrence_statistic(region: Region, statistic: str, reach: float) -> float:
@@ -59,12 +67,13 @@ def cooccurrence(region: Region, distance: int) -> Floats:
     Symmetric, summed over the four directions 0, 45, 90 and 135 degrees; all zero where no pair of
     pixels lies inside the region.
     """
-    levels = region.shared(_levels)
+    levels, step = _with_margin(region.shared(_levels), distance, LEVELS)
+    pixels = np.flatnonzero(levels != LEVELS)
+    first = (LEVELS + 1) * levels.take(pixels).astype(np.intp)
     counts = np.zeros((LEVELS + 1) ** 2, dtype=np.int64)
     for dy, dx in distance * _STEPS:
-        first, second = _shifted(levels, dy, dx)
-        pairs = first.astype(np.intp) * (LEVELS + 1) + second
-        counts += np.bincount(pairs.ravel(), minlength=counts.size)
+        pairs = first + levels.take(pixels + (dy * step + dx))
+        counts += np.bincount(pairs, minlength=counts.size)
     inside = counts.reshape(LEVELS + 1, LEVELS + 1)[:LEVELS, :LEVELS].astype(np.float64)
     inside += inside.T
     total = inside.sum()
@@ -106,33 +115,37 @@ def local_entropy_std(region: Region) -> float:
 
 def edge_strength(region: Region) -> float:
     """Mean absolute step of absorbance between neighbours, per radius of the region."""
-    density = OPTICAL_DENSITY[region.green]
+    mask, step = _with_margin(region.mask, 1, 0)
+    density = OPTICAL_DENSITY.take(_with_margin(region.green, 1, 0)[0])
     total, pairs = 0.0, 0
-    for dy, dx in _STEPS[:2]:
-        near, far = _shifted(density, dy, dx)
-        both = np.logical_and(*_shifted(region.mask, dy, dx))
-        total += float(np.abs(near - far)[both].sum())
-        pairs += int(np.count_nonzero(both))
+    for further in (1, step):
+        near = np.flatnonzero(mask[:-further] & mask[further:])
+        total += float(np.abs(density.take(near) - density.take(near + further)).sum())
+        pairs += near.size
     return region.radius * total / pairs if pairs else 0.0
 
 
-def _shifted(values: npt.NDArray, dy: int, dx: int) -> tuple[npt.NDArray, npt.NDArray]:
-    """Return two views of `values` whose equal places lie (dy, dx) apart; dy is not negative."""
+def _with_margin(values: npt.NDArray, reach: int, outside: int) -> tuple[npt.NDArray, int]:
+    """Lay `values` out as one line, with `reach` columns and rows of `outside` behind them.
+
+    Returns the line and the length of a row, so that whoever steps at most `reach` to any side
+    reads what lies there, or `outside`. Steps along one line are cheaper than windows.
+    """
     h, w = values.shape
-    near = values[: max(h - dy, 0), max(-dx, 0) : w - max(dx, 0)]
-    far = values[dy:, max(dx, 0) : w - max(-dx, 0)]
-    return near[:, : far.shape[1]], far[:, : near.shape[1]]
+    wide = np.full((h + reach + 1, w + reach), outside, dtype=values.dtype)
+    wide[:h, :w] = values
+    return wide.ravel(), w + reach
 
 
 def _levels(region: Region) -> Bytes:
     """Grey level of each pixel from 0 (dark) to 15, and 16 outside of the region."""
     if region.empty:
         return np.full((1, 1), LEVELS, dtype=np.uint8)
-    counts = np.cumsum(np.bincount(region.green[region.mask], minlength=256))
+    counts = np.cumsum(region.green_histogram)
     low, high = np.searchsorted(counts, (0.01 * counts[-1], 0.99 * counts[-1]))
     steps = np.arange(256) - low
     table = np.clip(steps * LEVELS // max(int(high - low) + 1, 1), 0, LEVELS - 1).astype(np.uint8)
-    return np.where(region.mask, table[region.green], np.uint8(LEVELS))
+    return np.where(region.mask, table.take(region.green), np.uint8(LEVELS))
 
 
 def _distance(region: Region, part: float) -> int:
@@ -159,36 +172,45 @@ def _statistics(region: Region, reach: float) -> tuple[float, ...]:
 
 
 def _patterns(region: Region, radius: int) -> Floats:
-    histogram = np.zeros(LBP_PATTERNS)
-    if region.empty or min(region.mask.shape) <= 2 * radius:
-        return histogram
-    h, w = (n - 2 * radius for n in region.mask.shape)
-    corners = radius + radius * _RING
-    windows = [(slice(y, y + h), slice(x, x + w)) for y, x in corners]
-    centre = np.s_[radius : radius + h, radius : radius + w]
-    inside = region.mask[centre].copy()
-    for window in windows:
-        inside &= region.mask[window]
-    bright = np.stack([region.green[w] >= region.green[centre] for w in windows])
-    changes = (bright != np.roll(bright, 1, axis=0)).sum(axis=0, dtype=np.uint8)
-    codes = np.where(changes <= 2, bright.sum(axis=0, dtype=np.uint8), LBP_PATTERNS - 1)[inside]
-    return np.bincount(codes, minlength=LBP_PATTERNS) / codes.size if codes.size else histogram
+    if region.empty:
+        return np.zeros(LBP_PATTERNS)
+    mask, step = _with_margin(region.mask, radius, 0)
+    green, _ = _with_margin(region.green, radius, 0)
+    reach = radius * (step + 1)
+    if mask.size <= 2 * reach:
+        return np.zeros(LBP_PATTERNS)
+    centre = green[reach:-reach]
+    inside, codes = mask[reach:-reach].copy(), np.zeros_like(centre)
+    for bit, (dy, dx) in enumerate(radius * _RING):
+        start = reach + dy * step + dx
+        window = slice(start, start + centre.size)
+        inside &= mask[window]
+        codes |= (green[window] >= centre).view(np.uint8) << np.uint8(bit)
+    counts = np.bincount(codes[inside], minlength=256)
+    return _PATTERN_OF_CODE @ counts / max(int(counts.sum()), 1)
 
 
 def _top_hats(region: Region, size: float) -> tuple[float, float]:
     if region.empty:
         return 0.0, 0.0
+    closed, opened = region.shared(_closed_and_opened, size)
+    counts = (np.bincount(values, minlength=256) for values in (closed, opened))
+    dark, bright = ((region.green_histogram - count) @ OPTICAL_DENSITY for count in counts)
+    return float(dark / region.area), float(-bright / region.area)
+
+
+def _closed_and_opened(region: Region, size: float) -> Bytes:
+    """Close and open the green channel within the region, at its pixels, (2, n)."""
     reach = _distance(region, size / 2)
-    mask = region.mask
     # An erosion is the dilation of the complement, ~v = 255 - v; outside of the mask both see 0.
     # So one pass over the image and its complement gives closing and opening.
-    both = np.stack([region.green, ~region.green]) * mask
-    widened = ~_dilated(both, reach) * mask
-    closed, not_opened = ~_dilated(widened, reach)[:, mask]
-    density = OPTICAL_DENSITY[region.green[mask]]
-    dark = density - OPTICAL_DENSITY[closed]
-    bright = OPTICAL_DENSITY[~not_opened] - density
-    return float(dark.mean()), float(bright.mean())
+    widened = ~_dilated(region.shared(_green_and_complement), reach) * region.mask
+    closed, not_opened = _dilated(widened, reach)
+    return np.stack([~closed.take(region.places), not_opened.take(region.places)])
+
+
+def _green_and_complement(region: Region) -> Bytes:
+    return np.stack([region.green, ~region.green]) * region.mask
 
 
 def _dilated(layers: Bytes, reach: int) -> Bytes:
@@ -220,23 +242,25 @@ def _local_entropy(region: Region) -> tuple[float, float]:
     if region.empty:
         return 0.0, 0.0
     reach = min(_distance(region, _ENTROPY_RADIUS / 2), _WIDEST_REACH)
-    counts = _level_counts(region.shared(_levels) // 2, reach)[region.mask]
-    n = counts.sum(axis=1)
-    weights = np.arange((2 * reach + 1) ** 2 + 1, dtype=np.float64)
-    weights[1:] *= np.log2(weights[1:])
-    entropy = (weights[n] - weights[counts].sum(axis=1)) / n
+    counts = _level_counts(region.shared(_levels), reach, region.places)
+    each = np.arange((2 * reach + 1) ** 2 + 1, dtype=np.float64)
+    each[1:] *= np.log2(each[1:])
+    n = counts.sum(axis=0).view(np.uint16).reshape(-1, 4) @ np.ones(4)
+    by_level = each.take(counts.view(np.uint16).reshape(-1, 4)) @ np.ones(4)
+    inside = by_level.reshape(2, -1).sum(axis=0)
+    entropy = (each.take(n.astype(np.intp)) - inside) / n
     return float(entropy.mean()), float(entropy.std())
 
 
-def _level_counts(levels: Bytes, reach: int) -> npt.NDArray[np.uint16]:
-    """Count the pixels of each level in squares of side ``2 reach + 1``, (h, w, 8).
+def _level_counts(levels: Bytes, reach: int, places: Places) -> npt.NDArray[np.uint64]:
+    """Count the pixels of each pair of levels in squares of side ``2 reach + 1``, (2, n).
 
-    Four counts of 16 bits are added up at once, as one number of 64. The running sums wrap around,
-    which their differences do not notice as long as a square has fewer than 65536 pixels.
+    Four counts of 16 bits lie in each number and are added up at once. The running sums wrap
+    around, which their differences do not notice as long as a square has fewer than 65536 pixels.
     """
-    packed = _padded(np.moveaxis(_ONE_HOT[levels], 2, 0), reach + 1, reach)
-    sums = packed.cumsum(axis=1).cumsum(axis=2)
+    packed = _padded(np.stack([table.take(levels) for table in _ONE_HOT]), reach + 1, reach)
     side = 2 * reach + 1
-    rows = sums[:, side:] - sums[:, :-side]
+    sums = packed.cumsum(axis=1)
+    rows = (sums[:, side:] - sums[:, :-side]).cumsum(axis=2)
     squares = rows[:, :, side:] - rows[:, :, :-side]
-    return np.ascontiguousarray(np.moveaxis(squares, 0, 2)).view(np.uint16)
+    return squares.reshape(2, -1).take(places, axis=1)

@@ -16,20 +16,32 @@ def noise():
     return region_of(np.random.default_rng(3).integers(60, 180, (40, 56)))
 
 
-@pytest.mark.parametrize("distance", [1, 3])
-def test_cooccurrence_agrees_with_scikit_image(noise, distance):
+def pairs_one_by_one(region, distance):
+    """Count pairs in the four directions, pixel by pixel."""
+    levels, (h, w) = region.shared(texture._levels), region.mask.shape
+    counts = np.zeros((16, 16))
+    for y, x in np.argwhere(region.mask):
+        for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+            far = (y + distance * dy, x + distance * dx)
+            if 0 <= far[0] < h and 0 <= far[1] < w and region.mask[far]:
+                counts[levels[y, x], levels[far]] += 1
+    return counts + counts.T
+
+
+def test_cooccurrence_agrees_with_scikit_image(noise):
+    angles = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
     levels = noise.shared(texture._levels)
-    angles = [0, np.pi / 2]
-    theirs = graycomatrix(levels, [distance], angles, levels=16, symmetric=True)
-    steps = texture._STEPS[:2]
-    ours = np.zeros((16, 16))
-    for dy, dx in distance * steps:
-        near, far = texture._shifted(levels, dy, dx)
-        np.add.at(ours, (near, far), 1)
-    np.testing.assert_array_equal(ours + ours.T, theirs[:, :, 0].sum(axis=2))
-    total = texture.cooccurrence(noise, distance)
-    assert total.sum() == pytest.approx(1)
-    np.testing.assert_allclose(total, total.T)
+    theirs = graycomatrix(levels, [1], angles, levels=16, symmetric=True).sum(axis=(2, 3))
+    np.testing.assert_allclose(texture.cooccurrence(noise, 1), theirs / theirs.sum())
+
+
+@pytest.mark.parametrize("distance", [1, 3, 11, 70])
+def test_cooccurrence_counts_pairs_within_the_region(drawn, noise, distance):
+    nucleus, cytoplasm, image = drawn
+    for region in (noise, Region(nucleus[::2, ::2], image[::2, ::2]), Region(cytoplasm, image)):
+        expected = pairs_one_by_one(region, distance)
+        ours = texture.cooccurrence(region, distance)
+        np.testing.assert_allclose(ours * expected.sum(), expected, atol=1e-9)
 
 
 def test_statistics_agree_with_scikit_image(noise):
@@ -134,14 +146,29 @@ def test_local_entropy_of_flat_and_of_two_levels():
 
 
 def test_local_entropy_counts_what_lies_in_the_window(noise):
-    levels = noise.shared(texture._levels) // 2
+    levels = noise.shared(texture._levels)
     reach = max(1, round(0.06 * 2 * noise.radius))
     y, x = 20, 30
-    window = levels[y - reach : y + reach + 1, x - reach : x + reach + 1]
-    counts = texture._level_counts(levels, reach)[y, x]
-    np.testing.assert_array_equal(
-        np.sort(counts), np.sort(np.bincount(window.ravel(), minlength=8))
-    )
+    window = levels[y - reach : y + reach + 1, x - reach : x + reach + 1] // 2
+    place = np.array([y * levels.shape[1] + x])
+    counts = texture._level_counts(levels, reach, place).view(np.uint16).ravel()
+    np.testing.assert_array_equal(counts, np.bincount(window.ravel(), minlength=8))
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_binary_patterns_are_counted_within_the_region(drawn, radius):
+    nucleus, _, image = drawn
+    region = Region(nucleus, image)
+    ring = radius * np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)])
+    mask, green = (np.pad(part, 3).astype(int) for part in (region.mask, region.green))
+    expected = np.zeros(texture.LBP_PATTERNS)
+    for y, x in np.argwhere(mask):
+        around = [(y + dy, x + dx) for dy, dx in ring]
+        if all(mask[place] for place in around):
+            bits = [int(green[place] >= green[y, x]) for place in around]
+            changes = sum(bits[i] != bits[i - 1] for i in range(8))
+            expected[sum(bits) if changes <= 2 else 9] += 1
+    assert patterns(region, radius) == pytest.approx(expected / expected.sum())
 
 
 def test_edge_strength_of_a_ramp_of_absorbance():
