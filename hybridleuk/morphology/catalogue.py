@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # Part of every cache key: raise it whenever any feature's value changes.
-MORPHOLOGY_VERSION = 1
+MORPHOLOGY_VERSION = 2
 
 DEFAULT_FAMILIES = ("shape", "color", "texture")
 FAMILIES = (*DEFAULT_FAMILIES, "background")

@@ -92,9 +92,10 @@ class Region:
         return np.flatnonzero(self.mask)
 
     @cached_property
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        """RGB of the pixels inside the mask, (n, 3)."""
-        return self.image.reshape(-1, 3).take(self.places, axis=0)
+    def bands(self) -> npt.NDArray[np.uint8]:
+        """Red, green and blue of the pixels inside the mask, (3, n)."""
+        pixels = self.image.reshape(-1, 3).take(self.places, axis=0)
+        return np.ascontiguousarray(pixels.T)
 
     @cached_property
     def green_histogram(self) -> npt.NDArray[np.int64]:

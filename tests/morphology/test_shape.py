@@ -165,4 +165,4 @@ def test_a_cell_without_cytoplasm_has_the_largest_ratio():
 
 def test_a_feature_of_color_asks_for_the_image(disk):
     with pytest.raises(ValueError, match="needs the image"):
-        _ = Region(disk).pixels
+        _ = Region(disk).bands
