@@ -59,8 +59,9 @@ def measure_values(image: RGBImage, cells: Cells, features: Sequence[Feature]) -
     values = np.zeros((len(cells), len(features)))
     for row, cell in zip(values, cells.cells, strict=True):
         regions = cell_regions(image, cells, cell, background)
-        row[:] = [feature.measure(regions) for feature in features]
-    return values
+        parts = {name: getattr(regions, name) for name in (*_PARTS, "cell")} | {"both": regions}
+        row[:] = [feature.function(parts[feature.region]) for feature in features]
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def measure_extra(image: RGBImage, cells: Cells, extra: ExtraFeatures) -> Floats:

@@ -46,8 +46,9 @@ def _edges(padded: Mask) -> tuple[Floats, Integers]:
     width = padded.shape[1]
     inside = padded.ravel()
     steps = (1, -width, -1, width)
-    pixels = [np.flatnonzero(inside & ~np.roll(inside, -step)) for step in steps]
-    numbers = np.empty(4 * inside.size, dtype=np.int64)
+    leaving = [np.flatnonzero(inside[:-step] > inside[step:]) for step in (1, width)]
+    entering = [np.flatnonzero(inside[:-step] < inside[step:]) + step for step in (width, 1)]
+    pixels = [leaving[0], *entering, leaving[1]]
     following, places = [], []
     for k, (pixel, step) in enumerate(zip(pixels, steps, strict=True)):
         ahead = pixel + steps[(k + 1) % 4]
@@ -59,11 +60,10 @@ def _edges(padded: Mask) -> tuple[Floats, Integers]:
         following.append(direction * inside.size + turned)
         places.append(k * inside.size + pixel)
     where = np.concatenate(places)
-    numbers[where] = np.arange(where.size)
     y, x = np.divmod(np.concatenate(pixels), width)
     half = np.array([(0, 0.5), (-0.5, 0), (0, -0.5), (0.5, 0)])
     points = np.column_stack([y, x]) + np.repeat(half, [p.size for p in pixels], axis=0)
-    return points, numbers[np.concatenate(following)]
+    return points, np.searchsorted(where, np.concatenate(following))
 
 
 def _loops(following: list[int]) -> list[list[int]]:
@@ -82,13 +82,22 @@ def _loops(following: list[int]) -> list[list[int]]:
 
 
 def convex_hull(padded: Mask) -> Floats:
-    """Return the corners of the convex hull of the pixels' edges, in order, (k, 2)."""
+    """Return the corners of the convex hull of the pixels' edges, in order, (k, 2).
+
+    The first edges of all heights downwards and the last ones upwards make a polygon. A point of
+    it on or behind the line between its neighbours is no corner of the hull, whatever else is one;
+    so all such points go at once, until there are none.
+    """
     y, first, last = _extremes(padded)
-    left, right = _chain(y, first), _chain(y, -last) * (1, -1)
     # Where top or bottom is a single point, both sides hold it.
-    same_top, same_bottom = (bool((left[i] == right[i]).all()) for i in (0, -1))
-    right = right[same_top : len(right) - same_bottom]
-    return np.concatenate([left, right[::-1]])
+    kept = slice(int(first[0] == last[0]), last.size - int(first[-1] == last[-1]))
+    y, x = np.concatenate([y, y[kept][::-1]]), np.concatenate([first, last[kept][::-1]])
+    while True:
+        dy, dx = (np.diff(np.concatenate([at[-1:], at, at[:1]])) for at in (y, x))
+        corner = dy[:-1] * dx[1:] > dy[1:] * dx[:-1]
+        if corner.all():
+            return np.column_stack([y, x])
+        y, x = y[corner], x[corner]
 
 
 def _extremes(padded: Mask) -> tuple[Floats, Floats, Floats]:
@@ -104,21 +113,6 @@ def _extremes(padded: Mask) -> tuple[Floats, Floats, Floats]:
     y = np.concatenate(heights)
     order = np.argsort(y)
     return y[order], np.concatenate(firsts)[order], np.concatenate(lasts)[order]
-
-
-def _chain(y: Floats, x: Floats) -> Floats:
-    """Keep the points (y, x), sorted by y, that bound the set towards small x.
-
-    A point on or behind the line between its neighbours is no corner, whatever else is one; so all
-    such points go at once, until there are none.
-    """
-    while True:
-        dy, dx = y[1:] - y[:-1], x[1:] - x[:-1]
-        corner = np.ones(y.size, dtype=bool)
-        np.greater(dy[:-1] * dx[1:], dy[1:] * dx[:-1], out=corner[1:-1])
-        if corner.all():
-            return np.column_stack([y, x])
-        y, x = y[corner], x[corner]
 
 
 def enclosed_area(closed: Floats) -> float:
@@ -169,7 +163,7 @@ def find_lobes(squared: Integers) -> list[Lobe]:
 def _summits(squared: Integers) -> Integers:
     """Return the flat index of the maximum that each pixel is led to, (h w,)."""
     bits = squared.size.bit_length()
-    highest = (squared << bits) + np.arange(squared.size).reshape(squared.shape)
+    highest = (squared.astype(np.int64) << bits) + np.arange(squared.size).reshape(squared.shape)
     for along in (highest, highest.T):
         before = along.copy()
         np.maximum(along[1:], before[:-1], out=along[1:])

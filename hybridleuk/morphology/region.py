@@ -177,8 +177,8 @@ class Region:
         nearest = ndimage.distance_transform_edt(
             self.padded, return_distances=False, return_indices=True
         )
-        h, w = self.padded.shape
-        dy, dx = nearest[0] - np.arange(h)[:, None], nearest[1] - np.arange(w)
+        y, x = (np.arange(n, dtype=nearest.dtype) for n in self.padded.shape)
+        dy, dx = nearest[0] - y[:, None], nearest[1] - x
         squared: Integers = dy * dy + dx * dx
         return squared
 
@@ -225,11 +225,13 @@ class Region:
         if not lengths.sum():
             return np.zeros(N_HARMONICS)
         n = np.arange(1, N_HARMONICS + 1)[:, None]
-        ends = np.concatenate([[0.0], np.cumsum(lengths)])
-        first_wave = np.exp(2j * np.pi * ends / ends[-1])
-        waves = np.multiply.accumulate(np.tile(first_wave, (N_HARMONICS, 1)), axis=0)
+        ends = np.cumsum(lengths)
         slopes = steps / lengths[:, None]
-        coefficients = ends[-1] / (2 * np.pi**2 * n**2) * (np.diff(waves, axis=1) @ slopes)
+        turns = np.roll(slopes, -1, axis=0) - slopes
+        at_turns = turns.any(axis=1)
+        first_wave = np.exp(2j * np.pi / ends[-1] * ends[at_turns])
+        waves = np.multiply.accumulate(np.tile(first_wave, (N_HARMONICS, 1)), axis=0)
+        coefficients = ends[-1] / (2 * np.pi**2 * n**2) * (waves @ turns[at_turns])
         power: Floats = (np.abs(coefficients) ** 2).sum(axis=1) / 2
         return power
 

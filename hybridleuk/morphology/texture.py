@@ -42,9 +42,6 @@ _SUM, _STEP = _FIRST + _SECOND, (_FIRST - _SECOND) ** 2
 _MOMENTS: Floats = np.stack(
     [_STEP, 1 / (1 + _STEP), _FIRST, _FIRST**2, _FIRST * _SECOND, _SUM**2, _SUM**3]
 )
-# Each level, and outside (16), as one of eight counts: two numbers of four counts each.
-_ONE_HOT = np.zeros((2, LEVELS + 1), dtype=np.uint64)
-_ONE_HOT[:, :LEVELS] = np.eye(8, dtype=np.uint16).repeat(2, axis=0).view(np.uint64).T
 _BITS = np.arange(256)[:, None] >> np.arange(8) & 1
 _CHANGES = (np.roll(_BITS, 1, axis=1) != _BITS).sum(axis=1)
 _PATTERN_OF_CODE: Floats = np.equal.outer(
@@ -242,25 +239,32 @@ def _local_entropy(region: Region) -> tuple[float, float]:
     if region.empty:
         return 0.0, 0.0
     reach = min(_distance(region, _ENTROPY_RADIUS / 2), _WIDEST_REACH)
-    counts = _level_counts(region.shared(_levels), reach, region.places)
+    counts, n = _level_counts(region.shared(_levels), reach, region.places)
     each = np.arange((2 * reach + 1) ** 2 + 1, dtype=np.float64)
     each[1:] *= np.log2(each[1:])
-    n = counts.sum(axis=0).view(np.uint16).reshape(-1, 4) @ np.ones(4)
-    by_level = each.take(counts.view(np.uint16).reshape(-1, 4)) @ np.ones(4)
-    inside = by_level.reshape(2, -1).sum(axis=0)
-    entropy = (each.take(n.astype(np.intp)) - inside) / n
+    entropy = (each.take(n) - each.take(counts) @ np.ones(LEVELS // 2)) / n
     return float(entropy.mean()), float(entropy.std())
 
 
-def _level_counts(levels: Bytes, reach: int, places: Places) -> npt.NDArray[np.uint64]:
-    """Count the pixels of each pair of levels in squares of side ``2 reach + 1``, (2, n).
+def _level_counts(levels: Bytes, reach: int, places: Places) -> tuple[npt.NDArray, Places]:
+    """Count the pixels of each pair of levels in squares of side ``2 reach + 1``, (n, 8), and all.
 
-    Four counts of 16 bits lie in each number and are added up at once. The running sums wrap
-    around, which their differences do not notice as long as a square has fewer than 65536 pixels.
+    As many counts as there is room for lie in one number of 64 bits and are added up at once. The
+    running sums wrap around, which their differences do not notice as long as the pixels of a
+    square are fewer than a count can hold.
     """
-    packed = _padded(np.stack([table.take(levels) for table in _ONE_HOT]), reach + 1, reach)
     side = 2 * reach + 1
+    count = np.dtype(np.uint8 if side * side < 256 else np.uint16)
+    packed = _padded(np.stack([t.take(levels) for t in _one_hot(count)]), reach + 1, reach)
     sums = packed.cumsum(axis=1)
     rows = (sums[:, side:] - sums[:, :-side]).cumsum(axis=2)
-    squares = rows[:, :, side:] - rows[:, :, :-side]
-    return squares.reshape(2, -1).take(places, axis=1)
+    squares = (rows[:, :, side:] - rows[:, :, :-side]).reshape(len(packed), -1)
+    counts = squares.take(places, axis=1).T.copy().view(count)
+    return counts, counts.sum(axis=1, dtype=np.intp)
+
+
+def _one_hot(count: np.dtype) -> npt.NDArray[np.uint64]:
+    """Put a 1 where each level, or outside (16), is counted: columns of packed counts."""
+    table = np.zeros((LEVELS + 1, LEVELS // 2), dtype=count)
+    table[:LEVELS] = np.eye(LEVELS // 2, dtype=count).repeat(2, axis=0)
+    return np.ascontiguousarray(table.view(np.uint64).T)

@@ -145,14 +145,15 @@ def test_local_entropy_of_flat_and_of_two_levels():
     assert texture.local_entropy_std(board) < 0.05
 
 
-def test_local_entropy_counts_what_lies_in_the_window(noise):
+@pytest.mark.parametrize("reach", [1, 7, 8, 9])
+def test_local_entropy_counts_what_lies_in_the_window(noise, reach):
     levels = noise.shared(texture._levels)
-    reach = max(1, round(0.06 * 2 * noise.radius))
     y, x = 20, 30
     window = levels[y - reach : y + reach + 1, x - reach : x + reach + 1] // 2
     place = np.array([y * levels.shape[1] + x])
-    counts = texture._level_counts(levels, reach, place).view(np.uint16).ravel()
-    np.testing.assert_array_equal(counts, np.bincount(window.ravel(), minlength=8))
+    counts, n = texture._level_counts(levels, reach, place)
+    np.testing.assert_array_equal(counts[0], np.bincount(window.ravel(), minlength=8))
+    assert n.tolist() == [window.size]
 
 
 @pytest.mark.parametrize("radius", [1, 3])
