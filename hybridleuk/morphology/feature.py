@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -13,9 +13,11 @@ import numpy.typing as npt
 from hybridleuk.exceptions import InputError
 from hybridleuk.morphology.region import CellRegions, Region
 
-__all__ = ["PROPERTIES", "Feature"]
+__all__ = ["COMPARTMENTS", "PROPERTIES", "Feature", "read_rows"]
 
 PROPERTIES = ("scale_free", "rotation_free", "illumination_free")
+# Color and texture of the whole cell add nothing to those of its two parts.
+COMPARTMENTS = ("nucleus", "cytoplasm")
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,23 @@ class Feature:
                 f"{self.name} relates nucleus and cytoplasm; use measure(CellRegions(...))."
             )
         return self.function(Region(mask, image))
+
+
+def read_rows(table: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the lines of a table into what :class:`Feature` takes.
+
+    A line is ``name | unit | low high | scale-free: yes or no | formula | source``.
+    """
+    for line in filter(None, table.splitlines()):
+        name, unit, limits, free, formula, source = (part.strip() for part in line.split("|"))
+        low, high = map(float, limits.split())
+        yield (
+            name,
+            {
+                "unit": unit,
+                "range": (low, high),
+                "scale_free": free == "yes",
+                "formula": formula,
+                "source": source,
+            },
+        )

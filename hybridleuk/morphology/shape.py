@@ -34,6 +34,7 @@ __all__ = [
     "roughness",
     "solidity",
     "thickness_mean",
+    "waist",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -145,6 +146,18 @@ def lobe_count(region: Region) -> float:
     Prominence is measured relative to the largest inscribed radius, so small bumps do not count.
     """
     return 0.0 if region.empty else float(len(region.shared(_prominent_lobes)))
+
+
+def waist(region: Region) -> float:
+    """Depth of the narrowest neck between lobes, over that of the lesser lobe it leads to.
+
+    1 for a single lobe, near 0 for a thread between segments, 0 for separate pieces: what tells a
+    segmented from a band nucleus.
+    """
+    if region.empty:
+        return 0.0
+    lesser = sorted(region.shared(_prominent_lobes), key=lambda lobe: (lobe.neck > 0, -lobe.depth))
+    return min((max(lobe.neck - 0.5, 0.0) / (lobe.depth - 0.5) for lobe in lesser[1:]), default=1.0)
 
 
 def inscribed_ratio(region: Region) -> float:

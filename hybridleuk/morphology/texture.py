@@ -16,8 +16,10 @@ from hybridleuk.morphology.region import Region
 __all__ = [
     "COOCCURRENCE",
     "LBP_PATTERNS",
+    "closed_and_opened",
     "cooccurrence",
     "cooccurrence_statistic",
+    "dilated",
     "edge_strength",
     "granularity",
     "local_binary_pattern",
@@ -190,19 +192,19 @@ def _patterns(region: Region, radius: int) -> Floats:
 def _top_hats(region: Region, size: float) -> tuple[float, float]:
     if region.empty:
         return 0.0, 0.0
-    closed, opened = region.shared(_closed_and_opened, size)
+    closed, opened = region.shared(closed_and_opened, size)
     counts = (np.bincount(values, minlength=256) for values in (closed, opened))
     dark, bright = ((region.green_histogram - count) @ OPTICAL_DENSITY for count in counts)
     return float(dark / region.area), float(-bright / region.area)
 
 
-def _closed_and_opened(region: Region, size: float) -> Bytes:
+def closed_and_opened(region: Region, size: float) -> Bytes:
     """Close and open the green channel within the region, at its pixels, (2, n)."""
     reach = _distance(region, size / 2)
     # An erosion is the dilation of the complement, ~v = 255 - v; outside of the mask both see 0.
     # So one pass over the image and its complement gives closing and opening.
-    widened = ~_dilated(region.shared(_green_and_complement), reach) * region.mask
-    closed, not_opened = _dilated(widened, reach)
+    widened = ~dilated(region.shared(_green_and_complement), reach) * region.mask
+    closed, not_opened = dilated(widened, reach)
     return np.stack([~closed.take(region.places), not_opened.take(region.places)])
 
 
@@ -210,7 +212,7 @@ def _green_and_complement(region: Region) -> Bytes:
     return np.stack([region.green, ~region.green]) * region.mask
 
 
-def _dilated(layers: Bytes, reach: int) -> Bytes:
+def dilated(layers: Bytes, reach: int) -> Bytes:
     """Take each layer's maximum over squares of side ``2 reach + 1``; beyond the border lies 0.
 
     Windows are doubled until they are wide enough, so that the cost grows with the logarithm of

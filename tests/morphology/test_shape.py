@@ -106,6 +106,22 @@ def test_lobes_joined_by_necks_are_counted(lobes):
     assert shape.parts(region) == 1
 
 
+@pytest.mark.parametrize("neck", [2, 5, 8])
+def test_the_waist_of_two_lobes_is_their_bridge_over_the_lesser(neck):
+    mask = np.zeros((60, 120), dtype=bool)
+    mask[10:50, 10:50] = mask[15:45, 70:100] = True
+    mask[30 - neck : 30 + neck, 40:80] = True
+    # The lesser square is 30 px wide, and so 15 deep.
+    assert shape.waist(Region(mask)) == pytest.approx((neck - 0.5) / 14.5)
+
+
+def test_the_waist_of_one_lobe_is_1_and_of_pieces_0(disk):
+    assert shape.waist(Region(disk)) == 1
+    assert shape.waist(lobed([(30, 30), (80, 80)], neck=0)) == 0
+    three = lobed([(20, 20), (60, 60), (100, 100)])
+    assert 0 < shape.waist(three) < 0.3
+
+
 def test_lobes_of_separate_pieces_are_counted_and_specks_are_not():
     region = lobed([(30, 30), (80, 80)], neck=0)
     assert (shape.lobe_count(region), shape.parts(region)) == (2, 2)
