@@ -46,12 +46,17 @@ sphinx_gallery_conf = {
 
 
 def write_catalogue(app):
-    """Write the page of all morphology features from the catalogue itself."""
-    from hybridleuk.morphology.catalogue import catalogue_table
+    """Write the tables of all morphology features from the catalogue itself."""
+    import pandas as pd
 
-    target = Path(app.srcdir, "api", "generated", "catalogue.csv")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    catalogue_table().map(as_text).to_csv(target, index=False)
+    from hybridleuk.morphology.catalogue import IMAGE_COLUMNS, catalogue_table
+
+    target = Path(app.srcdir, "api", "generated")
+    target.mkdir(parents=True, exist_ok=True)
+    catalogue_table().map(as_text).to_csv(target / "catalogue.csv", index=False)
+    rows = [(name, *described) for name, described in IMAGE_COLUMNS.items()]
+    columns = pd.DataFrame(rows, columns=["name", "unit", "formula"])
+    columns.map(as_text).to_csv(target / "image_columns.csv", index=False)
 
 
 def write_commands(app):

@@ -26,6 +26,7 @@ __all__ = [
     "CATALOGUE",
     "DEFAULT_FAMILIES",
     "FAMILIES",
+    "IMAGE_COLUMNS",
     "MORPHOLOGY_VERSION",
     "PROPERTIES",
     "Feature",
@@ -38,6 +39,18 @@ MORPHOLOGY_VERSION = 2
 
 DEFAULT_FAMILIES = ("shape", "color", "texture")
 FAMILIES = (*DEFAULT_FAMILIES, "background")
+
+# Columns of an image beside those aggregated from its cells: unit and formula.
+IMAGE_COLUMNS = {
+    "cell_count": ("1", "leukocytes found"),
+    "cell_density": (
+        "1/mm2",
+        "cell_count/area of the image, per mm2 (without spacing per 10^6 px); 0 if the image is "
+        "cut around one cell",
+    ),
+    "qc_no_cell": ("1", "1 if no leukocyte was found, all else being 0 then; else 0"),
+    "qc_flagged": ("1", "part of the cells with a flag that makes them unusable"),
+}
 
 CATALOGUE: dict[str, Feature] = {
     feature.name: feature

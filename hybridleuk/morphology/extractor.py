@@ -12,9 +12,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import ImageLike, check_images, read_image
 from hybridleuk.exceptions import InputError
-from hybridleuk.morphology.catalogue import DEFAULT_FAMILIES, select_features
+from hybridleuk.morphology.catalogue import DEFAULT_FAMILIES, IMAGE_COLUMNS, select_features
 from hybridleuk.morphology.feature import Feature
 from hybridleuk.morphology.measuring import (
+    MARKS,
     ExtraFeatures,
     check_extra,
     measure_extra,
@@ -57,7 +58,6 @@ CELL_COLUMNS = (
     "centroid_x",
     "flags",
 )
-_IMAGE_COLUMNS = ("cell_count", "qc_no_cell", "qc_flagged")
 
 
 def measure_cells(
@@ -156,8 +156,9 @@ class MorphologyFeatures(TakesImages, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Columns are ``cell_count``; ``qc_no_cell``, 1 if no leukocyte was found, all else being 0 then;
-    ``qc_flagged``, the part of the cells with such a flag; then ``<feature>__<aggregate>``.
+    Columns are those of :data:`hybridleuk.morphology.catalogue.IMAGE_COLUMNS` (``cell_count``,
+    ``cell_density``, ``qc_no_cell``, ``qc_flagged``), then ``<feature>__<aggregate>``. If no
+    leukocyte is found, ``qc_no_cell`` is 1 and all else is 0.
 
     Examples
     --------
@@ -222,14 +223,14 @@ class MorphologyFeatures(TakesImages, TransformerMixin, BaseEstimator):
             cache=self.cache,
             n_jobs=self.n_jobs,
         )
-        return np.array([_aggregated(table, scales, aggregates) for table in tables])
+        return np.array([_aggregated(table, scales, aggregates, self.spacing) for table in tables])
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """Return the name of every column."""
         features, extra, aggregates = self._validated()
         names = [*(feature.name for feature in features), *extra]
         columns = [f"{name}__{aggregate}" for name in names for aggregate in aggregates]
-        return np.asarray([*_IMAGE_COLUMNS, *columns], dtype=object)
+        return np.asarray([*IMAGE_COLUMNS, *columns], dtype=object)
 
     def _validated(self) -> tuple[list[Feature], dict[str, Callable[..., float]], list[str]]:
         from hybridleuk.segmentation.cells import METHODS
@@ -255,15 +256,19 @@ class MorphologyFeatures(TakesImages, TransformerMixin, BaseEstimator):
         return tags
 
 
-def _aggregated(table: Floats, scales: Floats, aggregates: Sequence[str]) -> Floats:
-    """Make one row of the cells' marks and values, (n_cells, 2 + n_features)."""
-    count, width = len(table), table.shape[1] - 2
+def _aggregated(
+    table: Floats, scales: Floats, aggregates: Sequence[str], spacing: float | None = None
+) -> Floats:
+    """Make one row of the cells' marks and values, (n_cells, 3 + n_features)."""
+    count, width = len(table), table.shape[1] - len(MARKS)
     if not count:
-        return np.concatenate([[0.0, 1.0, 0.0], np.zeros(width * len(aggregates))])
-    usable, flagged = table[:, 0] > 0, table[:, 1]
-    values = table[usable, 2:] * scales
+        no_cell = [float(name == "qc_no_cell") for name in IMAGE_COLUMNS]
+        return np.concatenate([no_cell, np.zeros(width * len(aggregates))])
+    usable, flagged, area = table[:, 0] > 0, table[:, 1], table[0, 2] * (spacing or 1.0) ** 2
+    values = table[usable, len(MARKS) :] * scales
     summaries = np.stack([AGGREGATES[name](values, axis=0) for name in aggregates], axis=1)
-    return np.concatenate([[count, 0.0, flagged.mean()], summaries.ravel()])
+    density = 1e6 * count / area if area else 0.0
+    return np.concatenate([[count, density, 0.0, flagged.mean()], summaries.ravel()])
 
 
 def unit_scales(features: Sequence[Feature], spacing: float | None, n_extra: int = 0) -> Floats:

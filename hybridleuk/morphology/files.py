@@ -39,7 +39,7 @@ from hybridleuk.exceptions import InputError, OutputError
 from hybridleuk.morphology.catalogue import MORPHOLOGY_VERSION, select_features
 from hybridleuk.morphology.contact_sheet import draw_contact_sheet
 from hybridleuk.morphology.extractor import cell_table, check_spacing, unit_scales
-from hybridleuk.morphology.measuring import in_parallel, measure_images
+from hybridleuk.morphology.measuring import MARKS, in_parallel, measure_images
 from hybridleuk.segmentation.records import Cells
 
 __all__ = ["FINISHED", "OUTPUTS", "SegmentResult", "segment_images"]
@@ -230,7 +230,7 @@ def _segmented_batch(
         measured = measure_images(images, features, **options)
         for record, cells, values in zip(records, found, measured, strict=True):
             row = _write_pictures(settings.directory, record, cells)
-            table = cell_table(cells, values[:, 2:] * scales, names)
+            table = cell_table(cells, values[:, len(MARKS) :] * scales, names)
             identity = pd.DataFrame([record] * len(table), columns=list(COLUMNS), dtype=object)
             results.append((row, _doubt(cells), pd.concat([identity, table], axis=1)))
     return results

@@ -19,6 +19,7 @@ from hybridleuk.morphology.region import CellRegions
 from hybridleuk.segmentation.records import Cell, Cells
 
 __all__ = [
+    "MARKS",
     "UNUSABLE",
     "ExtraFeatures",
     "cell_regions",
@@ -38,6 +39,8 @@ T = TypeVar("T")
 UNUSABLE = frozenset(
     {"touches_border", "too_small", "low_contrast", "smudge_like", "nucleus_outside", "clumped"}
 )
+# What stands before the values of a cell: see :func:`measure_images`.
+MARKS = ("usable", "flagged", "field_area")
 IMAGES_PER_BATCH = 16
 WORTH_WORKERS = 64
 _PARTS = ("nucleus", "cytoplasm")
@@ -132,8 +135,10 @@ def measure_images(
 
     Yields
     ------
-    ndarray of shape (n_cells, 2 + n_features + n_extra)
-        Whether the cell is to be aggregated, whether it has a flag of :data:`UNUSABLE`, values.
+    ndarray of shape (n_cells, 3 + n_features + n_extra)
+        The :data:`MARKS`: whether the cell is to be aggregated, whether it has a flag of
+        :data:`UNUSABLE`, how many pixels the image has (0 if it is cut around one cell, whose
+        surroundings then tell nothing of the smear); then the values.
     """
     with ExitStack() as open_until_done:
         store = open_cache(cache)
@@ -221,8 +226,11 @@ def _measured_batch(
     features = [CATALOGUE[name] for name in names]
 
     def measured(image: RGBImage, cells: Cells) -> Floats:
-        flagged = [bool(UNUSABLE.intersection(cell.flags)) for cell in cells.cells]
-        marks = np.column_stack([usable_cells(cells.cells), np.array(flagged, dtype=bool)])
+        marks = np.zeros((len(cells), len(MARKS)))
+        marks[:, 0] = usable_cells(cells.cells)
+        marks[:, 1] = [bool(UNUSABLE.intersection(cell.flags)) for cell in cells.cells]
+        is_crop = any(cell.central for cell in cells.cells)
+        marks[:, 2] = 0 if is_crop else image.shape[0] * image.shape[1]
         return np.hstack([marks, measure_values(image, cells, features)])
 
     return _for_each(images, measured, method, cache)

@@ -11,7 +11,7 @@ from hybridleuk import MorphologyFeatures, find_cells, progress
 from hybridleuk.data.artificial import draw_cell, draw_field
 from hybridleuk.exceptions import ImageError, InputError
 from hybridleuk.morphology import measuring
-from hybridleuk.morphology.catalogue import CATALOGUE, select_features
+from hybridleuk.morphology.catalogue import CATALOGUE, IMAGE_COLUMNS, select_features
 from hybridleuk.morphology.extractor import CELL_COLUMNS, measure_cells
 from hybridleuk.morphology.measuring import UNUSABLE, usable_cells
 from hybridleuk.segmentation.records import FLAGS, Cell
@@ -41,9 +41,7 @@ def test_columns_are_those_of_the_catalogue(images):
     assert table.columns.tolist() == [*CELL_COLUMNS, *names]
     morphology = MorphologyFeatures(aggregates=["mean"], cache=None)
     assert morphology.get_feature_names_out().tolist() == [
-        "cell_count",
-        "qc_no_cell",
-        "qc_flagged",
+        *IMAGE_COLUMNS,
         *(f"{name}__mean" for name in names),
     ]
 
@@ -139,6 +137,23 @@ def test_aggregates_of_a_field_are_those_of_its_usable_cells():
     for aggregate in aggregates:
         expected = getattr(np, aggregate)(kept["nucleus_area"].to_numpy())
         assert row[f"nucleus_area__{aggregate}"] == pytest.approx(expected)
+
+
+def test_density_is_cells_per_area_of_a_field():
+    field = draw_field(("lymphocyte", "neutrophil", "neutrophil"), size=(300, 400), random_state=1)
+    count = len(find_cells(field.image))
+    for spacing, area in ((None, 0.12), (0.1, 0.0012)):  # 10^6 px, mm2
+        morphology = MorphologyFeatures(["shape"], ["mean"], spacing=spacing, cache=None)
+        row = morphology.set_output(transform="pandas").fit_transform([field.image]).iloc[0]
+        assert row["cell_density"] == pytest.approx(count / area)
+
+
+def test_a_crop_around_one_cell_has_no_density(images):
+    morphology = MorphologyFeatures(["shape"], ["mean"], cache=None).set_output(transform="pandas")
+    table = morphology.fit_transform(images)
+    assert all(find_cells(image).cells[0].central for image in images)
+    assert table["cell_density"].tolist() == [0] * 4
+    assert table["cell_count"].min() >= 1
 
 
 def test_a_second_call_measures_nothing(images, no_measuring, monkeypatch):
