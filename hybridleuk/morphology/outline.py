@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Lobe", "convex_hull", "enclosed_area", "find_lobes", "longest_outline"]
+__all__ = [
+    "Edges",
+    "Lobe",
+    "convex_hull",
+    "enclosed_area",
+    "find_edges",
+    "find_lobes",
+    "longest_outline",
+]
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -26,22 +34,28 @@ _NEIGHBOURS = (
 )
 
 
-def longest_outline(padded: Mask) -> Floats:
-    """Trace the outline that encloses the largest area, closed, (k + 1, 2).
+@dataclass(frozen=True)
+class Edges:
+    """The edges between pixels inside and outside of a mask.
 
-    Points are those of marching squares at half height. Pixels that touch only at a corner belong
-    to different outlines.
+    Attributes
+    ----------
+    points : ndarray of shape (n, 2)
+        The middle of each edge.
+    following : ndarray of shape (n,)
+        Which edge comes next along the outline.
     """
-    points, following = _edges(padded)
-    loops = [points[loop] for loop in _loops(following.tolist())]
-    return max(loops, key=enclosed_area) if len(loops) > 1 else loops[0]
+
+    points: Floats
+    following: Integers
 
 
-def _edges(padded: Mask) -> tuple[Floats, Integers]:
-    """Return the middle of every edge (n, 2), and which edge follows it along the outline.
+def find_edges(padded: Mask) -> Edges:
+    """List every edge of a mask.
 
     An edge is a pixel inside with a direction (east, north, west, south) that leads outside. The
-    pixel it belongs to lies to the left of who walks along.
+    pixel it belongs to lies to the left of who walks along. Pixels that touch only at a corner
+    have different outlines.
     """
     width = padded.shape[1]
     inside = padded.ravel()
@@ -59,11 +73,19 @@ def _edges(padded: Mask) -> tuple[Floats, Integers]:
         direction = np.where(left, np.where(right, (k - 1) % 4, k), (k + 1) % 4)
         following.append(direction * inside.size + turned)
         places.append(k * inside.size + pixel)
-    where = np.concatenate(places)
     y, x = np.divmod(np.concatenate(pixels), width)
     half = np.array([(0, 0.5), (-0.5, 0), (0, -0.5), (0.5, 0)])
     points = np.column_stack([y, x]) + np.repeat(half, [p.size for p in pixels], axis=0)
-    return points, np.searchsorted(where, np.concatenate(following))
+    return Edges(points, np.searchsorted(np.concatenate(places), np.concatenate(following)))
+
+
+def longest_outline(edges: Edges) -> Floats:
+    """Return the outline that encloses the largest area, closed, (k + 1, 2).
+
+    Its points are those of marching squares at half height.
+    """
+    loops = [edges.points[loop] for loop in _loops(edges.following.tolist())]
+    return max(loops, key=enclosed_area) if len(loops) > 1 else loops[0]
 
 
 def _loops(following: list[int]) -> list[list[int]]:
@@ -81,14 +103,14 @@ def _loops(following: list[int]) -> list[list[int]]:
     return loops
 
 
-def convex_hull(padded: Mask) -> Floats:
-    """Return the corners of the convex hull of the pixels' edges, in order, (k, 2).
+def convex_hull(edges: Edges) -> Floats:
+    """Return the corners of the convex hull of all edges, in order, (k, 2).
 
     The first edges of all heights downwards and the last ones upwards make a polygon. A point of
     it on or behind the line between its neighbours is no corner of the hull, whatever else is one;
     so all such points go at once, until there are none.
     """
-    y, first, last = _extremes(padded)
+    y, first, last = _extremes(edges.points)
     # Where top or bottom is a single point, both sides hold it.
     kept = slice(int(first[0] == last[0]), last.size - int(first[-1] == last[-1]))
     y, x = np.concatenate([y, y[kept][::-1]]), np.concatenate([first, last[kept][::-1]])
@@ -100,19 +122,15 @@ def convex_hull(padded: Mask) -> Floats:
         y, x = y[corner], x[corner]
 
 
-def _extremes(padded: Mask) -> tuple[Floats, Floats, Floats]:
-    """Return each height at which edges lie, and the first and the last edge there."""
-    across = padded[:-1] != padded[1:]
-    heights, firsts, lasts = [], [], []
-    for rows, start, reach in ((padded, 0.0, 0.5), (across, 0.5, 0.0)):
-        filled = np.flatnonzero(rows.any(axis=1))
-        kept = rows[filled]
-        heights.append(filled + start)
-        firsts.append(kept.argmax(axis=1) - reach)
-        lasts.append(kept.shape[1] - 1 - kept[:, ::-1].argmax(axis=1) + reach)
-    y = np.concatenate(heights)
-    order = np.argsort(y)
-    return y[order], np.concatenate(firsts)[order], np.concatenate(lasts)[order]
+def _extremes(points: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return each height at which points lie, and the first and the last point there."""
+    y, x = points.T
+    rows = (2 * y).astype(np.intp)
+    first, last = np.full(rows.max() + 1, np.inf), np.full(rows.max() + 1, -np.inf)
+    np.minimum.at(first, rows, x)
+    np.maximum.at(last, rows, x)
+    filled = np.flatnonzero(np.isfinite(first))
+    return filled / 2, first[filled], last[filled]
 
 
 def enclosed_area(closed: Floats) -> float:

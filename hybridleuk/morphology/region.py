@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridleuk.morphology.outline import (
+    Edges,
     Integers,
     Lobe,
     convex_hull,
     enclosed_area,
+    find_edges,
     find_lobes,
     longest_outline,
 )
@@ -193,14 +195,19 @@ class Region:
         return find_lobes(self.squared_distance)
 
     @cached_property
+    def edges(self) -> Edges:
+        """Edges between pixels of the padded box inside and outside of the mask."""
+        return find_edges(self.padded)
+
+    @cached_property
     def outline(self) -> Floats:
         """Closed contour through the edges of the pixels of the largest piece, (k, 2) as (y, x)."""
-        return np.zeros((1, 2)) if self.empty else longest_outline(self.padded)
+        return np.zeros((1, 2)) if self.empty else longest_outline(self.edges)
 
     @cached_property
     def hull(self) -> Floats:
         """Corners of the convex hull of the pixels' edges, in order, (k, 2) as (y, x)."""
-        return np.zeros((1, 2)) if self.empty else convex_hull(self.padded)
+        return np.zeros((1, 2)) if self.empty else convex_hull(self.edges)
 
     @cached_property
     def hull_area(self) -> float:
