@@ -241,15 +241,19 @@ def _local_entropy(region: Region) -> tuple[float, float]:
     if region.empty:
         return 0.0, 0.0
     reach = min(_distance(region, _ENTROPY_RADIUS / 2), _WIDEST_REACH)
-    counts, n = _level_counts(region.shared(_levels), reach, region.places)
+    counts = _level_counts(region.shared(_levels), reach, region.places)
     each = np.arange((2 * reach + 1) ** 2 + 1, dtype=np.float64)
     each[1:] *= np.log2(each[1:])
-    entropy = (each.take(n) - each.take(counts) @ np.ones(LEVELS // 2)) / n
+    n, by_level = np.zeros(len(counts), dtype=np.intp), np.zeros(len(counts))
+    for count in counts.T:  # one level at a time, in little memory
+        n += count
+        by_level += each.take(count)
+    entropy = (each.take(n) - by_level) / n
     return float(entropy.mean()), float(entropy.std())
 
 
-def _level_counts(levels: Bytes, reach: int, places: Places) -> tuple[npt.NDArray, Places]:
-    """Count the pixels of each pair of levels in squares of side ``2 reach + 1``, (n, 8), and all.
+def _level_counts(levels: Bytes, reach: int, places: Places) -> npt.NDArray:
+    """Count the pixels of each pair of levels in squares of side ``2 reach + 1``, (n, 8).
 
     As many counts as there is room for lie in one number of 64 bits and are added up at once. The
     running sums wrap around, which their differences do not notice as long as the pixels of a
@@ -261,8 +265,7 @@ def _level_counts(levels: Bytes, reach: int, places: Places) -> tuple[npt.NDArra
     sums = packed.cumsum(axis=1)
     rows = (sums[:, side:] - sums[:, :-side]).cumsum(axis=2)
     squares = (rows[:, :, side:] - rows[:, :, :-side]).reshape(len(packed), -1)
-    counts = squares.take(places, axis=1).T.copy().view(count)
-    return counts, counts.sum(axis=1, dtype=np.intp)
+    return squares.take(places, axis=1).T.copy().view(count)
 
 
 def _one_hot(count: np.dtype) -> npt.NDArray[np.uint64]:
