@@ -32,7 +32,6 @@ __all__ = [
     "difference_lab",
     "green_percentile",
     "od_part",
-    "optical_density",
     "stain_percentile",
 ]
 
@@ -59,6 +58,8 @@ HUE_CUT = 90.0
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
+# Mean, standard deviation and skewness, channel by channel.
+Moments = list[tuple[float, float, float]]
 
 # Absorbance of an 8-bit value in a camera that is linear between 0 and 255; 0 counts as 1.
 OPTICAL_DENSITY: Floats = -np.log10(np.maximum(np.arange(256), 1) / 255.0)
@@ -80,11 +81,6 @@ _RGB_TO_XYZ = np.array(
     ]
 )
 _D65 = np.array([0.95047, 1.0, 1.08883])
-
-
-def optical_density(rgb: npt.NDArray[np.uint8]) -> Floats:
-    """Decadic absorbance ``-log10(v / 255)`` of each value."""
-    return OPTICAL_DENSITY[rgb]
 
 
 def color_channels(bands: npt.NDArray[np.uint8]) -> Singles:
@@ -188,9 +184,6 @@ def _summary(region: Region) -> dict[str, tuple[float, float, float]]:
     summary |= dict(zip(("od_red", "od_green", "od_blue"), density, strict=False))
     summary["value"] = (grey[3][0] / 255, grey[3][1] / 255, grey[3][2])
     return summary | dict(zip(PIXEL_CHANNELS, _moments(region.shared(_channels)), strict=True))
-
-
-Moments = list[tuple[float, float, float]]
 
 
 def _moments_of_histograms(counts: npt.NDArray[np.int64]) -> tuple[Moments, Moments]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,6 @@ Floats = npt.NDArray[np.float64]
 ExtraFeatures: TypeAlias = Mapping[
     str, Callable[[npt.NDArray[np.bool_], npt.NDArray[np.uint8]], float]
 ]
-T = TypeVar("T")
 
 UNUSABLE = frozenset(
     {"touches_border", "too_small", "low_contrast", "smudge_like", "nucleus_outside", "clumped"}

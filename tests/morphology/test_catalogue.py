@@ -149,7 +149,6 @@ def test_every_public_function_is_in_the_catalogue():
         "color_channels",
         "cooccurrence",
         "dilated",
-        "optical_density",
     }
 
 
