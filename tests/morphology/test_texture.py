@@ -155,6 +155,14 @@ def test_local_entropy_counts_what_lies_in_the_window(noise, reach):
     np.testing.assert_array_equal(counts[0], np.bincount(window.ravel(), minlength=8))
 
 
+@pytest.mark.parametrize("reach", [7, 8, 127])
+def test_a_window_of_one_level_is_counted_in_full(reach):
+    side = 2 * reach + 1
+    levels = np.full((side, side), 5, dtype=np.uint8)
+    counts = texture._level_counts(levels, reach, np.array([reach * side + reach]))
+    assert counts.tolist() == [[0, 0, side * side, 0, 0, 0, 0, 0]]
+
+
 @pytest.mark.parametrize("radius", [1, 3])
 def test_binary_patterns_are_counted_within_the_region(drawn, radius):
     nucleus, _, image = drawn
