@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import backbones, compare, demo, doctor, extract, fit, predict, segment
+from . import backbones, cache, compare, count, demo, doctor, extract, fit, predict, segment
 from .console import Outcome, Screen, fresh_screen
 from .declare import register
 from .errors import INTERRUPTED, exit_status, explain
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 _backbones_app = typer.Typer(no_args_is_help=True, help="Networks that make embeddings.")
 app.add_typer(_backbones_app, name="backbones")
+_cache_app = typer.Typer(no_args_is_help=True, help="Results that are kept by content.")
+app.add_typer(_cache_app, name="cache")
 
 register(app, "demo", demo.demo, demo.EXAMPLE)
 register(app, "extract", extract.extract, extract.EXAMPLE)
@@ -35,8 +37,12 @@ register(app, "fit", fit.fit, fit.EXAMPLE)
 register(app, "predict", predict.predict, predict.EXAMPLE)
 register(app, "compare", compare.compare, compare.EXAMPLE)
 register(app, "segment", segment.segment, segment.EXAMPLE)
+register(app, "count", count.count, count.EXAMPLE)
 register(app, "doctor", doctor.doctor, doctor.EXAMPLE)
 register(_backbones_app, "list", backbones.list_backbones, backbones.EXAMPLE)
+register(_cache_app, "info", cache.info, cache.INFO_EXAMPLE)
+register(_cache_app, "prune", cache.prune, cache.PRUNE_EXAMPLE)
+register(_cache_app, "verify", cache.verify, cache.VERIFY_EXAMPLE)
 
 
 def _print_version(wanted: bool) -> None:

@@ -17,7 +17,7 @@ from .outputs import claim_file, require_suffix, write_file
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EXAMPLE", "predict"]
+__all__ = ["EXAMPLE", "on_this_machine", "predict"]
 
 EXAMPLE = "hybridleuk predict model.hleuk new_smears/ -o predictions.csv"
 
@@ -52,7 +52,7 @@ def predict(
 
     for note in model_card(model).get("notes", []):
         current_screen().noted(note)
-    loaded = _on_this_machine(load_model(model), resources)
+    loaded = on_this_machine(load_model(model), resources)
     manifest, account = read_images(images, listing, resources)
     table = predict_images(loaded, manifest)
     account.check(len(table))
@@ -73,7 +73,7 @@ def predict(
     )
 
 
-def _on_this_machine(model: Any, resources: ResourceOptions) -> Any:
+def on_this_machine(model: Any, resources: ResourceOptions) -> Any:
     """Set what belongs to this machine and not to the model."""
     settings = {
         "device": resources.device,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hybridleuk.persistence import load_model as load_model
     from hybridleuk.persistence import save_model as save_model
     from hybridleuk.segmentation.cells import find_cells as find_cells
+    from hybridleuk.segmentation.fields import count_cells as count_cells
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ _HOME = {
     "Manifest": "hybridleuk.data.manifest",
     "read_image": "hybridleuk.data.images",
     "find_cells": "hybridleuk.segmentation.cells",
+    "count_cells": "hybridleuk.segmentation.fields",
     "MorphologyFeatures": "hybridleuk.morphology.extractor",
     "DeepEmbeddings": "hybridleuk.embeddings.extractor",
     "HybridFeatures": "hybridleuk.hybrid",

@@ -25,6 +25,7 @@ LAYERS = (
     ("report",),
     ("evaluation",),
     ("candidates", "persistence", "prediction"),
+    ("counting",),
     ("cli",),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

@@ -39,13 +39,15 @@ from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key, open_cache
 from hybridleuk.data.images import ImageLike, RGBImage, check_images, image_sha256, read_image
 from hybridleuk.exceptions import InputError
+from hybridleuk.segmentation.bystanders import is_bystander
 from hybridleuk.segmentation.hsv import find_by_hsv
 from hybridleuk.segmentation.nuclei import nucleus_groups
 from hybridleuk.segmentation.quality import CellMasks, assemble
 from hybridleuk.segmentation.records import FLAGS, Cell, Cells
+from hybridleuk.segmentation.red_cells import look_closely
 from hybridleuk.segmentation.refine import cut_out, draw_cell_masks
-from hybridleuk.segmentation.scene import look, red_sample
-from hybridleuk.segmentation.stain import estimate_background, void_mask
+from hybridleuk.segmentation.scene import red_sample
+from hybridleuk.segmentation.stain import paint_void
 
 __all__ = [
     "FLAGS",
@@ -58,7 +60,7 @@ __all__ = [
     "iter_cells",
 ]
 
-SEGMENTATION_VERSION = 2
+SEGMENTATION_VERSION = 3
 METHODS = ("otsu", "hsv")
 
 _BATCH = 32
@@ -181,8 +183,8 @@ def _check_method(method: str) -> None:
 
 
 def _find_by_otsu(image: RGBImage) -> Cells:
-    image = _void_painted(image)
-    scene = look(image)
+    image = paint_void(image)
+    scene = look_closely(image)
     found: list[CellMasks] = []
     if "low_contrast" not in scene.flags:
         groups, red_area = nucleus_groups(scene)
@@ -192,25 +194,17 @@ def _find_by_otsu(image: RGBImage) -> Cells:
         red = red_sample(scene, groups, red_area)
         for label in labels:
             masks = draw_cell_masks(cut_out(image, scene, groups, label, red))
+            if is_bystander(masks, image, scene, red_area):
+                continue
             small, clumped = _beside_the_others(areas[label], areas[labels], red_area)
             found.append(replace(masks, small=small, clumped=clumped))
     height, width = image.shape[:2]
     return assemble([f for f in found if f.cell.any()], (height, width), scene.flags)
 
 
-def _void_painted(image: RGBImage) -> RGBImage:
-    """Give the black around cells that were cut out the color of an empty smear."""
-    void = void_mask(image)
-    if not void.any():
-        return image
-    painted = image.copy()
-    painted[void] = estimate_background(image)
-    return painted
-
-
 def _beside_the_others(
     area: float, areas: npt.NDArray[np.int64], red_area: float | None
 ) -> tuple[bool, bool]:
     """Whether a nucleus is suspiciously small or large beside red cells and the other nuclei."""
-    least = 0.6 * red_area if red_area is not None else 0.4 * areas.max()
+    least = 0.43 * red_area if red_area is not None else 0.4 * areas.max()
     return bool(area < least), len(areas) >= 3 and bool(area > 3.0 * np.median(areas))

@@ -7,7 +7,13 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from hybridleuk.segmentation.masks import disk, fill_holes
-from hybridleuk.segmentation.scene import Scene, red_cell_radius
+from hybridleuk.segmentation.red_cells import circle_radius
+from hybridleuk.segmentation.scene import (
+    WORK_PIXELS,
+    Scene,
+    red_cell_depth,
+    red_cell_radius,
+)
 
 __all__ = ["nucleus_groups", "share_one_cell"]
 
@@ -16,13 +22,15 @@ Labels = npt.NDArray[np.int32]
 
 _SMALLEST_LOBE = 0.04
 _NOTCH = 0.2
-_PART_TO_RED_CELL = (0.9, 1.3, 2.0)
+_PART_TO_RED_CELL = (0.65, 0.95, 1.45)
 _NOTCHES = (0.8, 0.4, 0.2)
 _WIDEST = 2.4
+_ROUGH_TO_RIM = 1.15
 _HOLE = 0.1
 _MARGIN = 0.2
-_SMALLEST_TO_RED_CELL = 0.3
-_LIGHTEST = 1.5
+_SMALLEST_TO_RED_CELL = 0.22
+_HEAVY_TO_RED_CELL = 0.65
+_LIGHTEST = 1.27
 _LIGHT = 0.4
 
 
@@ -44,11 +52,17 @@ def nucleus_groups(scene: Scene) -> tuple[Labels, float | None]:
 
 
 def _red_cell_area(parts: Labels, scene: Scene) -> float | None:
-    """Area of a red cell, if some are seen that are not absurd beside the largest nucleus."""
+    """Area of a red cell, if some are seen that are not absurd beside the largest nucleus.
+
+    That some are seen at all is told by their bodies, how large they are by their rims.
+    """
     largest = float(np.bincount(parts.ravel())[1:].max())
-    around = ndi.distance_transform_edt(parts == 0) < max(2.0, 0.3 * np.sqrt(largest))
-    radius = red_cell_radius(scene, ~around, 0.5 * largest)
-    if radius is None or not 0.25 < radius / np.sqrt(largest / np.pi) < 3.0:
+    away = ndi.distance_transform_edt(parts == 0) >= max(2.0, 0.3 * np.sqrt(largest))
+    rough = red_cell_radius(scene, away, 0.5 * largest)
+    if rough is None:
+        return None
+    radius = circle_radius(scene, away) or _ROUGH_TO_RIM * rough
+    if not 0.25 < radius / np.sqrt(largest / np.pi) < 3.0:
         return None
     return float(np.pi * radius**2)
 
@@ -99,10 +113,28 @@ def _joined_once(parts: Labels, scene: Scene, red: float | None) -> Labels:
         if areas[part] == 0:
             break
         groups[parts == part] = part
-        for other in np.flatnonzero(np.bincount(groups.ravel()))[1:]:
+        near = _labels_near(groups, part)
+        for other in near:
             if other != part and share_one_cell(groups, part, other, scene, red):
                 groups[groups == other] = part
     return groups
+
+
+def _labels_near(groups: Labels, part: int) -> npt.NDArray[np.int64]:
+    """Labels so near to one that they could share a cell with it, all of them where it is large.
+
+    Two groups no larger than the largest can only share a cell where their union is no wider than
+    2.4 times the root of its area; what lies farther than that from this one need not be tried.
+    """
+    largest = float(np.bincount(groups.ravel())[1:].max())
+    reach = int(_WIDEST * np.sqrt(2.0 * largest)) + 1
+    rows, columns = ndi.find_objects((groups == part).astype(np.uint8))[0]
+    window = groups[
+        max(0, rows.start - reach) : rows.stop + reach,
+        max(0, columns.start - reach) : columns.stop + reach,
+    ]
+    near = np.unique(window)
+    return np.asarray(near[near > 0], dtype=np.int64)
 
 
 def share_one_cell(groups: Labels, a: int, b: int, scene: Scene, red: float | None = None) -> bool:
@@ -155,12 +187,12 @@ def _large_enough(groups: Labels, scene: Scene, red: float | None) -> Labels:
     areas = np.bincount(groups.ravel())
     areas[0] = 0
     least = 0.25 * float(areas.max()) if red is None else _SMALLEST_TO_RED_CELL * red
-    keep = areas >= max(least, 12.0, 0.0008 * groups.size)
+    keep = areas >= max(least, 12.0, 0.0008 * min(groups.size, WORK_PIXELS))
     if red is not None:
         weights = {int(k): _weight(groups == k, scene, red) for k in np.flatnonzero(keep)}
         least = max(_LIGHTEST, _LIGHT * max(weights.values(), default=0.0))
         for k, weight in weights.items():
-            keep[k] = weight >= least or areas[k] >= 0.9 * red
+            keep[k] = weight >= least or areas[k] >= _HEAVY_TO_RED_CELL * red
     kept: Labels = np.where(keep[groups], groups, 0)
     return kept
 
@@ -174,6 +206,4 @@ def _weight(nucleus: BoolImage, scene: Scene, red: float) -> float:
     green = scene.density[..., 1]
     core = ndi.binary_erosion(nucleus, iterations=2)
     depth = np.median(green[core if core.sum() >= 5 else nucleus])
-    pale = scene.foreground & (scene.azure < 0.5 * scene.dark_level)
-    reference = float(np.median(green[pale])) if pale.any() else 0.1
-    return float(np.sqrt(nucleus.sum() / red) * depth / max(reference, 0.02))
+    return float(np.sqrt(nucleus.sum() / red) * depth / red_cell_depth(scene))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -10,11 +12,15 @@ from scipy import ndimage as ndi
 from hybridleuk.data.images import RGBImage
 from hybridleuk.segmentation.records import Cells
 
-__all__ = ["CELL_COLOR", "NUCLEUS_COLOR", "draw_overlay"]
+if TYPE_CHECKING:
+    from hybridleuk.segmentation.fields import FieldCount
+
+__all__ = ["BOX_COLORS", "CELL_COLOR", "NUCLEUS_COLOR", "draw_counts", "draw_overlay"]
 
 CELL_COLOR = (0, 170, 60)
 CENTRAL_COLOR = (0, 110, 255)
 NUCLEUS_COLOR = (255, 210, 0)
+BOX_COLORS = {"WBC": (0, 90, 255), "RBC": (225, 40, 30), "Platelets": (0, 150, 50)}
 _TEXT_COLOR = (0, 0, 0)
 
 
@@ -43,6 +49,33 @@ def draw_overlay(image: RGBImage, cells: Cells, *, text: bool = True) -> RGBImag
         picture[outline & (cells.instances == central.number)] = CENTRAL_COLOR
     picture[_outline(cells.nucleus.astype(np.uint16) * cells.instances, thick)] = NUCLEUS_COLOR
     return _labelled(picture, cells) if text else picture
+
+
+def draw_counts(image: RGBImage, counted: FieldCount) -> RGBImage:
+    """Draw the box of each counted cell, and write the counts and flags of the field.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+    counted : FieldCount
+        What :func:`~hybridleuk.segmentation.fields.count_cells` counted in it.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        A copy: leukocytes boxed in blue, red cells in red, platelets in green.
+    """
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    thick = max(1, round(min(image.shape[:2]) / 250))
+    for cell in counted.cells:
+        y0, x0, y1, x1 = cell.box
+        corners = (x0, y0, max(x1 - 1, x0), max(y1 - 1, y0))
+        draw.rectangle(corners, outline=BOX_COLORS[cell.kind], width=thick)
+    font = ImageFont.load_default(size=max(9, round(min(image.shape[:2]) / 30)))
+    words = f"WBC {counted.wbc}  RBC {counted.rbc}  platelets {counted.platelets}"
+    _write(draw, (1, 1), "  ".join([words, *counted.flags]), font, canvas.size)
+    return np.asarray(canvas).copy()
 
 
 def _outline(labels: npt.NDArray[np.uint16], thick: int) -> npt.NDArray[np.bool_]:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from hybridleuk.exceptions import InputError
 
-__all__ = ["FLAGS", "Cell", "Cells"]
+__all__ = ["FLAGS", "UNUSABLE", "Cell", "Cells"]
 
 FLAGS = MappingProxyType(
     {
         "touches_border": "cell: it reaches the edge of the image, so its area is a lower bound",
-        "too_small": "cell: its nucleus has under 0.6 of a red cell's area, or, where none are "
+        "too_small": "cell: its nucleus has under 0.43 of a red cell's area, or, where none are "
         "seen, under 0.4 of the largest nucleus; perhaps a platelet",
         "low_contrast": "cell: its nucleus hardly differs from its surroundings; "
         "image: nothing in it differs much from the background",
@@ -32,6 +32,10 @@ FLAGS = MappingProxyType(
         "no_background": "image: no empty smear was seen, its color is a guess",
         "no_color": "image: grey, so that red cells cannot be told by their color",
     }
+)
+
+UNUSABLE = frozenset(
+    {"touches_border", "too_small", "low_contrast", "smudge_like", "nucleus_outside", "clumped"}
 )
 
 
@@ -89,6 +93,17 @@ class Cells:
     def central(self) -> Cell | None:
         """The cell marked as central, if any."""
         return next((cell for cell in self.cells if cell.central), None)
+
+    def usable(self) -> tuple[Cell, ...]:
+        """List the cells that stand for the image.
+
+        The central one, if the image is about one; else all that carry no flag of
+        :data:`UNUSABLE`; else, as nothing better is there, all.
+        """
+        if self.central is not None:
+            return (self.central,)
+        sound = tuple(cell for cell in self.cells if not UNUSABLE.intersection(cell.flags))
+        return sound or self.cells
 
     def regions(self) -> npt.NDArray[np.uint8]:
         """Nucleus 255, cytoplasm 128, elsewhere 0: the picture that ``segment`` writes."""

@@ -24,10 +24,12 @@ from hybridleuk.segmentation.stain import (
 )
 
 __all__ = [
+    "WORK_PIXELS",
     "Scene",
     "azure_index",
     "contrast_to_background",
     "look",
+    "red_cell_depth",
     "red_cell_radius",
     "red_sample",
 ]
@@ -84,9 +86,9 @@ def azure_index(density: FloatImage) -> npt.NDArray[np.float32]:
     return index
 
 
-def look(image: RGBImage) -> Scene:
-    """Estimate the background and find what is stained like a nucleus."""
-    scale = max(1.0, float(np.sqrt(image.shape[0] * image.shape[1] / WORK_PIXELS)))
+def look(image: RGBImage, pixels: float = WORK_PIXELS) -> Scene:
+    """Estimate the background and find what is stained like a nucleus, at a scale of `pixels`."""
+    scale = max(1.0, float(np.sqrt(image.shape[0] * image.shape[1] / pixels)))
     shape = tuple(max(8, round(side / scale)) for side in image.shape[:2])
     small = image
     if scale > 1.0:
@@ -165,6 +167,13 @@ def red_cell_radius(scene: Scene, away: BoolImage, pallor: float = np.inf) -> fl
         return None
     weight = np.cumsum(heights**2)
     return float(heights[np.searchsorted(weight, 0.5 * weight[-1])])
+
+
+def red_cell_depth(scene: Scene) -> float:
+    """Green optical density of what is stained, but not like a nucleus; at least 0.02."""
+    pale = scene.foreground & (scene.azure < 0.5 * scene.dark_level)
+    depth = float(np.median(scene.density[..., 1][pale])) if pale.any() else 0.1
+    return max(depth, 0.02)
 
 
 def red_sample(

@@ -19,6 +19,7 @@ __all__ = [
     "match_background",
     "multi_otsu",
     "optical_density",
+    "paint_void",
     "separate_stains",
     "stain_vectors",
     "void_mask",
@@ -110,6 +111,16 @@ def void_mask(image: RGBImage) -> BoolImage:
     return void if void.mean() >= _VOID_FRACTION else np.zeros_like(black)
 
 
+def paint_void(image: RGBImage) -> RGBImage:
+    """Give the black around cells that were cut out the color of an empty smear."""
+    void = void_mask(image)
+    if not void.any():
+        return image
+    painted = image.copy()
+    painted[void] = estimate_background(image)
+    return painted
+
+
 def estimate_background(image: RGBImage) -> npt.NDArray[np.float64]:
     """Estimate the colour of the empty smear.
 
@@ -158,6 +169,21 @@ def optical_density(
     levels = np.arange(256, dtype=np.float64)[:, None] + _OFFSET
     table = np.log10((empty[None, :] + _OFFSET) / levels).astype(np.float32)
     return np.stack([table[image[..., c], c] for c in range(3)], axis=-1)
+
+
+def render_density(density: npt.NDArray[np.floating[Any]]) -> RGBImage:
+    """Draw optical density as it looks before a white background: undo :func:`optical_density`.
+
+    Parameters
+    ----------
+    density : ndarray of shape (H, W, 3), decadic
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+    """
+    levels = (255.0 + _OFFSET) * 10.0 ** -np.asarray(density, dtype=np.float64) - _OFFSET
+    return np.clip(np.rint(np.round(levels, 6)), 0, 255).astype(np.uint8)
 
 
 def match_background(

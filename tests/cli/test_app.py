@@ -16,10 +16,11 @@ COMMANDS = [
     ("predict",),
     ("compare",),
     ("segment",),
+    ("count",),
     ("doctor",),
     ("backbones", "list"),
 ]
-IMAGE_COMMANDS = ["extract", "fit", "compare", "segment"]
+IMAGE_COMMANDS = ["extract", "fit", "compare", "segment", "count"]
 FEATURE_OPTIONS = [
     "--features",
     "--backbone",

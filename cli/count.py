@@ -1,0 +1,238 @@
+"""``hybridleuk count``: leukocytes, red cells and platelets of fields, with boxes and totals."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hybridleuk import progress
+
+from .console import Outcome, current_screen
+from .images import read_images
+from .options import ImageOptions, ImageSources, Overwrite, ResourceOptions
+from .outputs import claim_directory, claim_file, clear, require_suffix, write_file
+from .predict import on_this_machine
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from hybridleuk.counting import Counts
+    from hybridleuk.data.manifest import Manifest
+
+__all__ = ["EXAMPLE", "BoxOptions", "count"]
+
+EXAMPLE = "hybridleuk count smears/ -o counts.csv --pictures pictures/"
+_OUTPUT = "Output"
+_STARTED, _FINISHED = ".count-started", ".count-finished"
+
+
+@dataclass(frozen=True)
+class BoxOptions:
+    """What is written besides the table."""
+
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Also write the box of every cell.", rich_help_panel=_OUTPUT
+        ),
+    ] = None
+    voc: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also write one VOC XML per image.", rich_help_panel=_OUTPUT
+        ),
+    ] = None
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write each image with its boxes drawn in.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None
+
+    def claim(self, *, overwrite: bool) -> None:
+        """Make sure, before any work, that all of it may be written."""
+        if self.boxes is not None:
+            if self.boxes.suffix.lower() != ".json":
+                raise typer.BadParameter(
+                    f"{self.boxes} is written as JSON, so its name has to end in .json",
+                    param_hint="--boxes",
+                )
+            claim_file(self.boxes, overwrite=overwrite)
+        for folder in (self.voc, self.pictures):
+            if folder is not None:
+                _claim_folder(folder, overwrite)
+
+    def write(self, counts: Counts, manifest: Manifest) -> None:
+        """Write all of it."""
+        if self.boxes is not None:
+            text = json.dumps(counts.boxes(), indent=1)
+            _write_text(self.boxes, text + "\n")
+        if self.voc is not None:
+            _fill(self.voc, ".xml", counts, manifest, _write_voc)
+        if self.pictures is not None:
+            _fill(self.pictures, ".jpg", counts, manifest, _write_picture)
+
+
+def count(
+    images: ImageSources,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE.csv", help="File to write.", rich_help_panel=_OUTPUT
+        ),
+    ],
+    listing: ImageOptions,
+    resources: ResourceOptions,
+    besides: BoxOptions,
+    differential: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL.hleuk",
+            help="Name the kind of each leukocyte by a model of single cells.",
+        ),
+    ] = None,
+    crop_context: Annotated[
+        float,
+        typer.Option(
+            min=1.0,
+            metavar="FACTOR",
+            help="Side of the square that the model sees, over that of the leukocyte's box.",
+        ),
+    ] = 2.0,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Count leukocytes, red cells and platelets in fields.
+
+    Where the images have groups, totals of each are written beside the output.
+    """
+    require_suffix(output, ".csv")
+    claim_file(output, overwrite=overwrite)
+    besides.claim(overwrite=overwrite)
+    model = None if differential is None else _loaded(differential, resources)
+    manifest, account = read_images(images, listing, resources)
+    totals = None
+    if manifest.groups is not None:
+        totals = output.with_name(f"{output.stem}_groups.csv")
+        claim_file(totals, overwrite=overwrite)
+
+    from hybridleuk.counting import count_images
+
+    counts = count_images(
+        manifest,
+        model=model,
+        context=crop_context,
+        cache=resources.cache_place,
+        n_jobs=resources.workers,
+    )
+    account.check(len(counts.table))
+    besides.write(counts, manifest)
+    if totals is not None and counts.groups is not None:
+        groups = counts.groups
+        write_file(totals, lambda path: groups.to_csv(path, index=False))
+    write_file(output, lambda path: counts.table.to_csv(path, index=False))
+    written = {
+        "output": output,
+        "groups_file": totals,
+        "boxes": besides.boxes,
+        "voc": besides.voc,
+        "pictures": besides.pictures,
+        "skipped_file": account.write(output.parent),
+    }
+    return _outcome(counts, {**account.document(), **written})
+
+
+def _loaded(model: str, resources: ResourceOptions) -> Any:
+    from hybridleuk.persistence import load_model, model_card
+
+    for note in model_card(model).get("notes", []):
+        current_screen().noted(note)
+    return on_this_machine(load_model(model), resources)
+
+
+def _claim_folder(folder: Path, overwrite: bool) -> None:
+    """Make a folder ready; files that an earlier, finished run wrote into it are removed."""
+    if claim_directory(folder, finished=_FINISHED, unfinished=(_STARTED,), overwrite=overwrite):
+        names = (folder / _FINISHED).read_text(encoding="utf-8").splitlines()
+        clear(folder, [name for name in names if Path(name).name == name])
+        clear(folder, [_FINISHED])
+
+
+def _fill(
+    folder: Path,
+    suffix: str,
+    counts: Counts,
+    manifest: Manifest,
+    write: Callable[[Path, str, Any], None],
+) -> None:
+    """Write one file for each image, between two marks, so that an interrupted run is known."""
+    names = [f"{image_id}{suffix}" for image_id in manifest.image_ids]
+    (folder / _STARTED).write_text("\n".join(names), encoding="utf-8")
+    with progress.task(f"Writing {folder.name}", total=len(names)) as task:
+        for name, path, field in zip(names, manifest.paths, counts.fields, strict=True):
+            write(folder / name, path, field)
+            task.advance()
+    (folder / _STARTED).replace(folder / _FINISHED)
+
+
+def _write_text(target: Path, text: str) -> None:
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
+
+    write_file(target, write)
+
+
+def _write_voc(target: Path, path: str, field: Any) -> None:
+    from hybridleuk.counting import voc_document
+    from hybridleuk.data.images import read_image
+
+    _write_text(target, voc_document(path, read_image(path), field))
+
+
+def _write_picture(target: Path, path: str, field: Any) -> None:
+    from PIL import Image
+
+    from hybridleuk.data.images import read_image
+    from hybridleuk.segmentation.overlay import draw_counts
+
+    picture = Image.fromarray(draw_counts(read_image(path), field))
+    write_file(target, lambda unfinished: picture.save(unfinished, quality=90))
+
+
+def _outcome(counts: Counts, document: dict[str, Any]) -> Outcome:
+    flags = Counter(flag for field in counts.fields for flag in field.flags)
+    kinds = {
+        name.removeprefix("diff_"): number
+        for name, number in counts.totals.items()
+        if name.startswith("diff_")
+    }
+    numbers = {name: counts.totals[name] for name in ("wbc", "rbc", "platelets")}
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("fields", "WBC", "RBC", "platelets", *kinds):
+        shown.add_column(name, justify="right")
+    values = (len(counts.fields), *numbers.values(), *kinds.values())
+    shown.add_row(*(f"{value:,}" for value in values))
+    named = ", ".join(f"{name} {n:,}" for name, n in flags.most_common()) or "none"
+    written = [
+        str(document[key])
+        for key in ("output", "groups_file", "boxes", "voc", "pictures")
+        if document[key] is not None
+    ]
+    lines: list[RenderableType] = [
+        shown,
+        f"Fields with flags: {named}",
+        f"Written: {', '.join(written)}",
+    ]
+    groups = {} if counts.groups is None else {"n_groups": len(counts.groups)}
+    found = {**numbers, **groups, "flags": dict(flags)}
+    if kinds:
+        found["differential"] = kinds
+    return Outcome({**document, **found}, lines)
