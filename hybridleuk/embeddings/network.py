@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torchvision
 from torch import nn
 
-from hybridleuk.embeddings.backbones import Backbone, Block
+from hybridleuk.embeddings.pooling import pool
+from hybridleuk.embeddings.records import OUTPUT, Backbone, Block
 from hybridleuk.embeddings.runtime import Precision, autocast, exact_float32
+from hybridleuk.exceptions import InputError
 
-__all__ = ["FrozenBackbone", "empty_network", "random_network"]
+if TYPE_CHECKING:
+    from hybridleuk.embeddings.weights import Weights
+
+__all__ = ["VIEWS", "FrozenBackbone", "empty_network", "frozen_backbone", "random_network"]
 
 Pictures = npt.NDArray[np.uint8]
+VIEWS = (1, 2, 4, 8)
+"""How many flips and rotations an embedding can be the mean of."""
 
 
 def random_network(record: Backbone, seed: int) -> nn.Module:
@@ -30,13 +36,40 @@ def random_network(record: Backbone, seed: int) -> nn.Module:
 
 def empty_network(record: Backbone) -> nn.Module:
     """Build a network that has shapes but no values (on torch's ``meta`` device)."""
-    with torch.device("meta"):
-        return _build(record)
+    try:
+        with torch.device("meta"):
+            return _build(record)
+    except (NotImplementedError, RuntimeError):  # a builder that computes with values
+        return random_network(record, 0).to("meta")
 
 
 def _build(record: Backbone) -> nn.Module:
-    network = torchvision.models.get_model(record.name, weights=None, **dict(record.options))
+    if record.source == "own":
+        raise InputError(
+            f"{record.name} is a network of one's own, which only its own code can build; give the "
+            "module itself as backbone."
+        )
+    if record.source == "timm":
+        from hybridleuk.embeddings.timm_backbones import build_timm
+
+        return build_timm(record).eval()
+    import torchvision
+
+    network = torchvision.models.get_model(
+        record.architecture, weights=None, **dict(record.options)
+    )
     return cast(nn.Module, network.eval())
+
+
+def frozen_backbone(weights: Weights, blocks: Sequence[Block]) -> FrozenBackbone:
+    """Read weights, or copy a network of one's own, and freeze it."""
+    from hybridleuk.embeddings.weights import trunk_state
+
+    if weights.network is not None:
+        from hybridleuk.embeddings.own import frozen_copy
+
+        return FrozenBackbone(weights.record, frozen_copy(weights.network), blocks)
+    return FrozenBackbone(weights.record, trunk_state(weights), blocks)
 
 
 class _AllPooled(Exception):
@@ -52,8 +85,9 @@ class FrozenBackbone(nn.Module):
     Parameters
     ----------
     record : Backbone
-    state : dict of str to Tensor
-        Of the trunk, from :func:`hybridleuk.embeddings.weights.trunk_state`.
+    source : dict of str to Tensor, or torch.nn.Module
+        The trunk's state, from :func:`hybridleuk.embeddings.weights.trunk_state`; or a network that
+        belongs to this object alone.
     blocks : sequence of Block
         What to pool; the output lies side by side in this order.
     """
@@ -62,12 +96,15 @@ class FrozenBackbone(nn.Module):
     shift: torch.Tensor
 
     def __init__(
-        self, record: Backbone, state: dict[str, torch.Tensor], blocks: Sequence[Block]
+        self,
+        record: Backbone,
+        source: dict[str, torch.Tensor] | nn.Module,
+        blocks: Sequence[Block],
     ) -> None:
         super().__init__()
         self.record = record
         self.blocks = tuple(blocks)
-        self.network = _trunk(record, state)
+        self.network = source if isinstance(source, nn.Module) else _trunk(record, source)
         std = torch.tensor(record.std)
         self.register_buffer("factor", (1 / (255 * std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (-torch.tensor(record.mean) / std).view(1, 3, 1, 1))
@@ -81,33 +118,48 @@ class FrozenBackbone(nn.Module):
         return super().train(False)
 
     def _watch(self) -> None:
-        for layer in {block.layer for block in self.blocks}:
+        for layer in {block.layer for block in self.blocks} - {OUTPUT}:
             self.network.get_submodule(layer).register_forward_hook(self._hook(layer))
 
     def _hook(self, layer: str) -> Any:
-        rectified = layer in self.record.rectified
-        poolings = [block.pooling for block in self.blocks if block.layer == layer]
-
         def pool_it(_: nn.Module, __: Any, output: torch.Tensor) -> None:
-            values = torch.relu(output) if rectified else output
-            for pooling in poolings:
-                self._own.pooled[layer, pooling] = _pool(values.float(), pooling)
-            if len(self._own.pooled) == len(self.blocks):
-                raise _AllPooled
+            self._pool(layer, output)
 
         return pool_it
+
+    def _pool(self, layer: str, output: torch.Tensor) -> None:
+        record = self.record
+        values = torch.relu(output) if layer in record.rectified else output
+        for block in self.blocks:
+            if block.layer == layer:
+                self._own.pooled[layer, block.pooling] = pool(
+                    values,
+                    block.pooling,
+                    prefix_tokens=record.prefix_tokens,
+                    channels_last=record.channels_last,
+                )
+        if len(self._own.pooled) == len(self.blocks):
+            raise _AllPooled
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Embed pictures of shape (n, 3, H, W), uint8; returns (n, width) float32."""
         values = pictures.to(torch.float32) * self.factor + self.shift
         pooled: dict[tuple[str, str], torch.Tensor] = {}
         self._own.pooled = pooled
+        # What timm's networks do after `forward_features` is their classifier's business.
+        run = self.network.forward_features if self.record.source == "timm" else self.network
         with suppress(_AllPooled):
-            self.network(values.contiguous(memory_format=torch.channels_last))
+            output = run(values.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+            self._pool(OUTPUT, output)
         return torch.cat([pooled[block.layer, block.pooling] for block in self.blocks], dim=1)
 
     def embed(
-        self, pictures: Pictures, *, precision: Precision = "fp32", batch_size: int = 32
+        self,
+        pictures: Pictures,
+        *,
+        precision: Precision = "fp32",
+        batch_size: int = 32,
+        views: int = 1,
     ) -> npt.NDArray[np.float32]:
         """Embed pictures in batches that fit in memory.
 
@@ -117,16 +169,22 @@ class FrozenBackbone(nn.Module):
         precision : {"fp32", "bf16", "fp16"}
         batch_size : int
             Halved, for this call, for as long as a GPU's memory does not suffice.
+        views : {1, 2, 4, 8}, default 1
+            Average over the picture as it is; and mirrored; in four rotations; in four rotations
+            and mirrored, the whole symmetry of a square. A smear has no up and no left, so with 8
+            an embedding does not depend on how it lay under the microscope. Time grows with it.
 
         Returns
         -------
         ndarray of shape (n, width), float32
         """
+        if views not in VIEWS:
+            raise InputError(f"views is {views!r}; expected 1, 2, 4 or 8 flips and rotations.")
         parts = []
         start = 0
         while start < len(pictures):
             try:
-                parts.append(self._embed(pictures[start : start + batch_size], precision))
+                parts.append(self._embed(pictures[start : start + batch_size], precision, views))
                 start += batch_size
             except torch.OutOfMemoryError:
                 if batch_size == 1:
@@ -137,30 +195,42 @@ class FrozenBackbone(nn.Module):
             return np.zeros((0, sum(block.width for block in self.blocks)), dtype=np.float32)
         return np.concatenate(parts)
 
-    def _embed(self, pictures: Pictures, precision: Precision) -> npt.NDArray[np.float32]:
+    def _embed(
+        self, pictures: Pictures, precision: Precision, views: int = 1
+    ) -> npt.NDArray[np.float32]:
         device = self.factor.device
         # (n, H, W, 3) in memory is what torch calls (n, 3, H, W) in channels-last order.
         batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).permute(0, 3, 1, 2)
         with torch.inference_mode(), exact_float32(device, precision), autocast(device, precision):
-            return np.asarray(self(batch.to(device)).cpu().numpy())
+            rows = [self(turned) for turned in _turned(batch.to(device), views)]
+            mean = rows[0] if views == 1 else torch.stack(rows).mean(0)
+            return np.asarray(mean.cpu().numpy())
+
+
+def _turned(batch: torch.Tensor, views: int) -> Iterator[torch.Tensor]:
+    """Yield a batch as it is, then rotated and mirrored, one after the other."""
+    for quarters in range(4 if views >= 4 else 1):
+        rotated = torch.rot90(batch, quarters, (2, 3)) if quarters else batch
+        yield rotated
+        if views in (2, 8):
+            yield rotated.flip(3)
 
 
 def _trunk(record: Backbone, state: dict[str, torch.Tensor]) -> nn.Module:
-    network = empty_network(record)
-    for name in record.head:
-        if hasattr(network, name):
-            setattr(network, name, nn.Identity())
+    network = _without_head(empty_network(record), record)
     network.load_state_dict(state, assign=True)
+    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+        # Some tensors are computed by the builder and stand in no file.
+        network = _without_head(random_network(record, 0), record)
+        network.load_state_dict(state)
     return network.to(memory_format=torch.channels_last)
 
 
-def _pool(values: torch.Tensor, pooling: str) -> torch.Tensor:
-    """Reduce a map of shape (n, channels, h, w) to (n, channels)."""
-    if pooling == "max":
-        return values.amax((2, 3))
-    if pooling == "center":
-        height, width = values.shape[2:]
-        rows = slice(height // 3, height - height // 3)
-        columns = slice(width // 3, width - width // 3)
-        values = values[:, :, rows, columns]
-    return values.mean((2, 3))
+def _without_head(network: nn.Module, record: Backbone) -> nn.Module:
+    for name in record.head:
+        parent, _, last = name.rpartition(".")
+        with suppress(AttributeError):
+            inside = network.get_submodule(parent)
+            if hasattr(inside, last):
+                setattr(inside, last, nn.Identity())
+    return network

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import re
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hybridleuk.embeddings.backbones import BACKBONES, Backbone
-from hybridleuk.exceptions import WeightsError
+from hybridleuk.embeddings.timm_backbones import converted_state, has_timm
+from hybridleuk.exceptions import OutputError, WeightsError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["fitting_state", "head_state", "read_state"]
+__all__ = ["fitting_state", "head_state", "parse_state", "read_state", "write_weights"]
 
 State: TypeAlias = "dict[str, torch.Tensor]"
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher")
+_INSIDE = "backbone."  # of networks trained with projection heads beside them, as by DINOv2
 _COUNTER = "num_batches_tracked"
 _LOOKS_LIKE = 0.9
 # How a zip archive of torch and a bare pickle begin; anything else never was one.
@@ -47,9 +52,61 @@ def read_state(path: Path) -> State:
         raise WeightsError(
             f"{path}: the weights cannot be read ({error.strerror}); check path and permissions."
         ) from error
+    return parse_state(content, path)
+
+
+def parse_state(content: bytes, path: Path) -> State:
+    """Read a state dict from the bytes of a file; `path` is for its suffix and for errors."""
     if path.suffix.lower() == ".safetensors":
         return _plain_state(_read_safetensors(content, path), path)
     return _plain_state(_read_pth(content, path), path)
+
+
+def write_weights(path: str | os.PathLike[str], state: State, record: Backbone) -> None:
+    """Write weights as ``.safetensors`` whose metadata says which network they are of.
+
+    The file can be given as ``--weights`` beside any ``--backbone`` name, and is used with the
+    input size, mean and standard deviation of `record`.
+
+    Parameters
+    ----------
+    path : path
+        The file appears only when it is complete.
+    state : dict of str to Tensor
+        With or without the head.
+    record : Backbone
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    WeightsError
+        The state does not fit the record.
+    """
+    import safetensors.torch
+
+    from hybridleuk.embeddings.described import metadata_for
+
+    target = Path(path)
+    trunk = fitting_state(state, record, f"The state for {target.name}")
+    plain = {name: value.detach().cpu().contiguous() for name, value in trunk.items()}
+    with _written(target) as unfinished:
+        safetensors.torch.save_file(plain, unfinished, metadata_for(record))
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[Path]:
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        os.replace(unfinished, target)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written ({error.strerror or error}); free some space or choose "
+            "another folder."
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _read_safetensors(content: bytes, path: Path) -> Any:
@@ -107,7 +164,8 @@ def _plain_state(content: Any, path: Path) -> State:
         )
     if not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise _not_plain(path)
-    return {_modern_name(str(name)): value.detach() for name, value in state.items()}
+    inner = {n[len(_INSIDE) :]: v for n, v in state.items() if str(n).startswith(_INSIDE)}
+    return {_modern_name(str(n)): value.detach() for n, value in (inner or state).items()}
 
 
 def _modern_name(name: str) -> str:
@@ -127,19 +185,37 @@ def fitting_state(state: State, record: Backbone, source: str) -> State:
     """
     import torch
 
-    expected = _trunk_shapes(record.name)
-    trunk = {name: value for name, value in state.items() if not _in_head(name, record)}
-    missing = [n for n in expected if n not in trunk and not n.endswith(_COUNTER)]
-    unexpected = [n for n in trunk if n not in expected]
-    differing = [n for n, v in trunk.items() if n in expected and tuple(v.shape) != expected[n]]
+    expected = _trunk_shapes(record)
+    trunk = _trunk_of(state, record)
+    if record.source == "timm" and not _fits(trunk, expected):
+        from hybridleuk.embeddings.network import random_network
+
+        trunk = _trunk_of(converted_state(state, random_network(record, 0)), record)
+    missing, unexpected, differing = _misfits(trunk, expected)
     if missing or unexpected or differing:
         counts = (
-            f"{len(missing)} of {len(expected)} tensors are missing, {len(unexpected)} are "
-            f"unexpected and {len(differing)} differ in shape"
+            f"{missing} of {len(expected)} tensors are missing, {unexpected} are "
+            f"unexpected and {differing} differ in shape"
         )
         raise WeightsError(f"{source} does not fit {record.name}: {counts}; {_advice(state)}")
     counters = {n: torch.tensor(0) for n in expected if n.endswith(_COUNTER)}
     return counters | {n: v if n in counters else v.float() for n, v in trunk.items()}
+
+
+def _trunk_of(state: State, record: Backbone) -> State:
+    return {name: value for name, value in state.items() if not record.in_head(name)}
+
+
+def _fits(trunk: State, expected: dict[str, tuple[int, ...]]) -> bool:
+    return not any(_misfits(trunk, expected))
+
+
+def _misfits(trunk: State, expected: dict[str, tuple[int, ...]]) -> tuple[int, int, int]:
+    """Count tensors that are missing, unexpected, and of another shape."""
+    missing = sum(n not in trunk and not n.endswith(_COUNTER) for n in expected)
+    unexpected = sum(n not in expected for n in trunk)
+    differing = sum(n in expected and tuple(v.shape) != expected[n] for n, v in trunk.items())
+    return missing, unexpected, differing
 
 
 def _advice(state: State) -> str:
@@ -153,25 +229,22 @@ def _looks_like(state: State) -> str | None:
     """Find the backbone whose trunk shares most tensors, by name and shape, with a state dict."""
     shares = {}
     for name, record in BACKBONES.items():
-        expected = {n: s for n, s in _trunk_shapes(name).items() if not n.endswith(_COUNTER)}
-        trunk = [n for n in state if not _in_head(n, record) and not n.endswith(_COUNTER)]
+        if record.source == "timm" and not has_timm():
+            continue
+        expected = {n: s for n, s in _trunk_shapes(record).items() if not n.endswith(_COUNTER)}
+        trunk = [n for n in state if not record.in_head(n) and not n.endswith(_COUNTER)]
         common = sum(n in expected and tuple(state[n].shape) == expected[n] for n in trunk)
         shares[name] = common / max(len(expected), len(trunk))
     best = max(shares, key=lambda name: shares[name])
     return best if shares[best] >= _LOOKS_LIKE else None
 
 
-@cache
-def _trunk_shapes(name: str) -> dict[str, tuple[int, ...]]:
+@lru_cache(maxsize=64)
+def _trunk_shapes(record: Backbone) -> dict[str, tuple[int, ...]]:
     from hybridleuk.embeddings.network import empty_network
 
-    record = BACKBONES[name]
     state = empty_network(record).state_dict()
-    return {n: tuple(v.shape) for n, v in state.items() if not _in_head(n, record)}
-
-
-def _in_head(name: str, record: Backbone) -> bool:
-    return name.split(".")[0] in record.head
+    return {n: tuple(v.shape) for n, v in state.items() if not record.in_head(n)}
 
 
 def head_state(state: State, network: torch.nn.Module) -> State:

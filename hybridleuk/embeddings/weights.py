@@ -1,11 +1,14 @@
 """Weights of a backbone: where they come from, whether they fit, and what identifies them.
 
-Four sources, and never a silent change from one to another:
+Five sources, and never a silent change from one to another:
 
 ``"default"``
-    torchvision's file, from torch hub's cache, downloaded there when it is not.
+    The file of torchvision or timm, from torch hub's or Hugging Face's cache, fetched there when it
+    is not; of a network of one's own, the values it has.
 a file
     A state dict, ``.pth`` (read without running any code) or ``.safetensors``.
+a bundle
+    A zip of ``hybridleuk backbones bundle``, with the weights of several backbones.
 ``"random"``
     An untrained network from a seed, for trying things out; said in every output.
 ``"bundled"``
@@ -25,7 +28,8 @@ import numpy as np
 
 from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key
-from hybridleuk.embeddings.backbones import Backbone
+from hybridleuk.embeddings.backbones import BACKBONES, Backbone, identity_of
+from hybridleuk.embeddings.bundle import bundle_entry, is_bundle, member_sha256, read_member
 from hybridleuk.exceptions import WeightsError
 
 if TYPE_CHECKING:
@@ -35,6 +39,8 @@ __all__ = [
     "LoadedNetwork",
     "Weights",
     "WeightsLike",
+    "cached_weights",
+    "default_file",
     "file_sha256",
     "fingerprint",
     "hub_folder",
@@ -57,38 +63,65 @@ class Weights:
     Attributes
     ----------
     record : Backbone
-    kind : {"default", "file", "random"}
+    kind : {"default", "file", "bundle", "random", "own"}
     path : Path or None
-        The file, unless random.
+        The file or bundle, where there is one.
     seed : int
         Of random weights.
+    network : torch.nn.Module or None
+        A network of one's own.
     """
 
     record: Backbone
-    kind: Literal["default", "file", "random"]
+    kind: Literal["default", "file", "bundle", "random", "own"]
     path: Path | None = None
     seed: int = 0
+    network: torch.nn.Module | None = None
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the file, as ``sha256sum`` prints it; ``random-<seed>`` for random ones."""
-        return f"random-{self.seed}" if self.path is None else file_sha256(self.path)
+        """SHA-256 of the file, as ``sha256sum`` prints it, also of one inside a bundle.
+
+        ``random-<seed>`` for random weights; of a network of one's own, its fingerprint.
+        """
+        if self.network is not None:
+            from hybridleuk.embeddings.own import own_fingerprint
+
+            return own_fingerprint(self.network)
+        if self.path is None:
+            return f"random-{self.seed}"
+        if self.kind == "bundle":
+            return member_sha256(self.path, bundle_entry(self.path, self.record.name))
+        return file_sha256(self.path)
 
     @property
     def is_genuine(self) -> bool:
-        """Whether a file that has torchvision's name also has its hash."""
-        expected = self.record.weights_file.rsplit("-", 1)[1].removesuffix(".pth")
-        return self.sha256.startswith(expected)
+        """Whether a file with the source's name also has its hash, where the source tells it."""
+        return self.path is None or self.sha256.startswith(self._stated_sha256)
+
+    @property
+    def _stated_sha256(self) -> str:
+        if self.record.sha256 or not self.record.hub or self.path is None:
+            return self.record.sha256
+        from hybridleuk.embeddings.huggingface import stated_sha256
+
+        return stated_sha256(self.path)
 
     @property
     def description(self) -> str:
         """One phrase for reports: what the weights are."""
+        if self.network is not None:
+            return f"a network of one's own, {self.record.name}"
         if self.path is None:
             return f"RANDOM weights, seed {self.seed}: this network was never trained"
-        if self.kind == "file":
-            return f"file {self.path.name}"
-        tag = f"torchvision {self.record.weights_tag} (ImageNet)"
-        return tag if self.is_genuine else f"{tag}, but {self.path.name} is not torchvision's file"
+        if self.kind in ("file", "bundle"):
+            return f"{self.kind} {self.path.name}"
+        tag = f"{self.record.source} {self.record.weights_tag}"
+        if self.record.name in BACKBONES:
+            tag += " (ImageNet)"
+        if self.is_genuine:
+            return tag
+        return f"{tag}, but {self.path.name} is not {self.record.source}'s file"
 
     def announce(self) -> None:
         """Tell the user what must not be overlooked: random or replaced weights."""
@@ -100,7 +133,7 @@ class Weights:
         elif self.kind == "default" and not self.is_genuine:
             progress.note(
                 f"{self.path} does not have the hash in its name: somebody replaced it, or it is "
-                "damaged. It is used as it is; remove it to have torchvision's downloaded."
+                f"damaged. It is used as it is; remove it to have torchvision's downloaded."
             )
 
 
@@ -113,15 +146,33 @@ class LoadedNetwork(NamedTuple):
 
 
 def resolve_weights(
-    record: Backbone, weights: WeightsLike = "default", random_state: int = 0
+    record: Backbone,
+    weights: WeightsLike = "default",
+    random_state: int = 0,
+    network: torch.nn.Module | None = None,
 ) -> Weights:
-    """Find the weights that a parameter stands for, downloading torchvision's where needed.
+    """Find the weights that a parameter stands for, fetching the source's where needed.
+
+    Parameters
+    ----------
+    record : Backbone
+    weights : {"default", "bundled", "random"} or path
+    random_state : int, default 0
+    network : torch.nn.Module, optional
+        A network of one's own, which brings its values along.
 
     Raises
     ------
     WeightsError
         They cannot be had; the message names the ways out.
     """
+    if network is not None:
+        if weights != "default":
+            raise WeightsError(
+                f"A network of one's own comes with its values, but weights is {weights!r}; load "
+                "them into the network, and leave weights at 'default'."
+            )
+        return Weights(record, "own", network=network)
     if weights == "random":
         return Weights(record, "random", seed=int(random_state))
     if weights == "bundled":
@@ -129,22 +180,29 @@ def resolve_weights(
             f"No weights for {record.name} come in the package in this version; {ways_out(record)}"
         )
     if weights == "default":
-        return Weights(record, "default", _from_hub(record))
+        return Weights(record, "default", default_file(record))
     path = Path(weights).expanduser()
     if not path.is_file():
         raise WeightsError(
             f"Weights {os.fspath(weights)!r} are no file, nor 'default', 'bundled' or 'random'; "
             f"check the path, or {ways_out(record)}"
         )
+    if is_bundle(path):
+        bundle_entry(path, record.name)
+        return Weights(record, "bundle", path)
     return Weights(record, "file", path)
 
 
 def ways_out(record: Backbone) -> str:
     """Say what to do when weights cannot be had."""
+    if record.hub:
+        other = "make a bundle with 'hybridleuk backbones bundle' on a machine with internet"
+    else:
+        other = f"copy {record.weights_file} from a machine with internet to {hub_folder()}"
     return (
-        f"give a state dict of torchvision's {record.name} as a FILE (.pth or .safetensors), copy "
-        f"{record.weights_file} from a machine with internet to {hub_folder()}, or write 'random' "
-        "to try the program with an untrained network."
+        f"give a state dict of {record.source}'s {record.architecture} as a FILE (.pth or "
+        f".safetensors) or in a bundle, {other}, or write 'random' to try the program with an "
+        "untrained network."
     )
 
 
@@ -157,13 +215,38 @@ def hub_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _from_hub(record: Backbone) -> Path:
-    path = hub_folder() / record.weights_file
-    if not path.is_file():
-        from hybridleuk.embeddings.download import download_weights
+def default_file(record: Backbone, fetch: bool = True) -> Path:
+    """Find the file of the source's weights, in its cache; fetched there where it is not.
 
-        download_weights(record, path)
+    Raises
+    ------
+    WeightsError
+        It is not there, and cannot be fetched or may not be (`fetch`).
+    """
+    found = cached_weights(record)
+    if found is not None:
+        return found
+    if not fetch:
+        raise WeightsError(f"The weights of {record.name} are not here; {ways_out(record)}")
+    if record.hub:
+        from hybridleuk.embeddings.huggingface import fetch_from_hub
+
+        return fetch_from_hub(record)
+    from hybridleuk.embeddings.download import download_weights
+
+    path = hub_folder() / record.weights_file
+    download_weights(record, path)
     return path
+
+
+def cached_weights(record: Backbone) -> Path | None:
+    """Find the source's weights on this machine, or None."""
+    if record.hub:
+        from hybridleuk.embeddings.huggingface import cached_file
+
+        return cached_file(record)
+    path = hub_folder() / record.weights_file
+    return path if path.is_file() else None
 
 
 _sha256_of: dict[tuple[str, int, int], str] = {}
@@ -194,11 +277,12 @@ def fingerprint(weights: Weights, cache: Cache | None = None) -> str:
     either format. The file is read and checked the first time; afterwards, and in later processes
     with the same `cache`, only its hash is computed.
     """
-    if weights.kind == "random":
+    if weights.kind in ("random", "own"):
         return weights.sha256
-    known = (weights.record.name, weights.sha256)
+    identity = identity_of(weights.record)
+    known = (identity, weights.sha256)
     if cache is not None:
-        recipe = {"backbone": weights.record.name, "version": _FINGERPRINT_VERSION}
+        recipe = {"backbone": identity, "version": _FINGERPRINT_VERSION}
         key = cache_key("weights", weights.sha256, recipe)
         kept = cache.get_many([key])
         if key in kept:
@@ -230,20 +314,32 @@ def trunk_state(weights: Weights) -> State:
     WeightsError
         The file cannot be read, holds more than tensors, or belongs to another architecture.
     """
-    from hybridleuk.embeddings.states import fitting_state, read_state
+    from hybridleuk.embeddings.states import fitting_state
 
+    if weights.network is not None:
+        return {k: v.detach().cpu() for k, v in weights.network.state_dict().items()}
     if weights.path is None:
         from hybridleuk.embeddings.network import random_network
 
         state = random_network(weights.record, weights.seed).state_dict()
-        return {k: v for k, v in state.items() if k.split(".")[0] not in weights.record.head}
-    return fitting_state(read_state(weights.path), weights.record, str(weights.path))
+        return {k: v for k, v in state.items() if not weights.record.in_head(k)}
+    return fitting_state(_state(weights), weights.record, str(weights.path))
+
+
+def _state(weights: Weights) -> State:
+    from hybridleuk.embeddings.states import parse_state, read_state
+
+    assert weights.path is not None
+    if weights.kind != "bundle":
+        return read_state(weights.path)
+    entry = bundle_entry(weights.path, weights.record.name)
+    return parse_state(read_member(weights.path, entry), weights.path / entry.member)
 
 
 def load_network(
     record: Backbone, weights: WeightsLike = "default", random_state: int = 0
 ) -> LoadedNetwork:
-    """Build the complete torchvision network of a backbone, on the CPU, in ``eval`` mode.
+    """Build the complete network of a backbone, on the CPU, in ``eval`` mode.
 
     Its head is the file's where that fits, else a fresh one from `random_state`; whoever
     fine-tunes replaces it anyway.
@@ -266,14 +362,14 @@ def load_network(
         The weights cannot be had, or do not fit.
     """
     from hybridleuk.embeddings.network import random_network
-    from hybridleuk.embeddings.states import fitting_state, head_state, read_state
+    from hybridleuk.embeddings.states import fitting_state, head_state
 
     found = resolve_weights(record, weights, random_state)
     found.announce()
     network = random_network(record, random_state)
     if found.path is not None:
-        state = read_state(found.path)
+        state = _state(found)
         trunk = fitting_state(state, record, str(found.path))
-        _fingerprints[record.name, found.sha256] = _fingerprint_of(trunk)
+        _fingerprints[identity_of(record), found.sha256] = _fingerprint_of(trunk)
         network.load_state_dict({**network.state_dict(), **trunk, **head_state(state, network)})
     return LoadedNetwork(network.eval(), fingerprint(found), found.description)

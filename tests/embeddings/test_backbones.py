@@ -8,16 +8,53 @@ import torch
 import torchvision
 from torch import nn
 
-from hybridleuk.embeddings.backbones import BACKBONES, backbone, blocks_of
+from hybridleuk.embeddings.backbones import (
+    BACKBONES,
+    PAPER,
+    POOLINGS,
+    backbone,
+    backbone_name,
+    blocks_of,
+    canonical_name,
+    file_name,
+    identity_of,
+)
 from hybridleuk.embeddings.download import weights_url
 from hybridleuk.embeddings.network import FrozenBackbone, empty_network, random_network
+from hybridleuk.embeddings.pooling import pool
+from hybridleuk.embeddings.timm_backbones import has_timm
 from hybridleuk.exceptions import InputError
 
-TABLE = pytest.mark.parametrize("record", BACKBONES.values(), ids=list(BACKBONES))
+
+def of(*records):
+    missing = pytest.mark.skipif(not has_timm(), reason="timm is not installed")
+    listed = [
+        pytest.param(record, id=record.name, marks=missing if record.source == "timm" else ())
+        for record in records
+    ]
+    return pytest.mark.parametrize("record", listed)
+
+
+TABLE = of(*BACKBONES.values())
+TORCHVISION = of(*(record for record in BACKBONES.values() if record.source == "torchvision"))
+TIMM = of(*(record for record in BACKBONES.values() if record.source == "timm"))
 REQUIRED = {
     *("squeezenet1_0", "squeezenet1_1", "resnet18", "resnet34", "resnet50"),
     *("densenet121", "densenet201", "vgg16", "vgg19", "inception_v3"),
     *("mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0"),
+}
+# As the paper writes them, and what they are here.
+AS_WRITTEN = {
+    "EfficientNet": "efficientnet_b0",
+    "MobileNetV3": "mobilenet_v3_large",
+    "VGG-19": "vgg19",
+    "Xception": "xception",
+    "InceptionV3": "inception_v3",
+    "ResNet50V2": "resnet50v2",
+    "VGG-16": "vgg16",
+    "NASNetLarge": "nasnetlarge",
+    "InceptionResNetV2": "inception_resnet_v2",
+    "DenseNet201": "densenet201",
 }
 
 
@@ -27,15 +64,54 @@ def pictures(record, n=2, seed=0):
 
 
 def trunk_of(network, record):
-    return {k: v for k, v in network.state_dict().items() if k.split(".")[0] not in record.head}
+    return {k: v for k, v in network.state_dict().items() if not record.in_head(k)}
 
 
 def test_the_table_is_complete():
     assert set(BACKBONES) >= REQUIRED
     assert all(name == record.name for name, record in BACKBONES.items())
+    assert set(PAPER) == set(AS_WRITTEN.values()) <= set(BACKBONES)
 
 
-@TABLE
+@pytest.mark.parametrize(("written", "name"), AS_WRITTEN.items())
+def test_the_ten_of_the_paper_by_the_names_it_uses(written, name):
+    for spelled in (written, written.lower(), written.upper(), f" {written.replace('-', ' ')}"):
+        assert backbone(spelled).name == name
+        assert canonical_name(spelled) == backbone_name(spelled) == name
+
+
+def test_spellings_that_mean_nothing_else():
+    assert backbone("Inception_V3") is backbone("inception-v3") is BACKBONES["inception_v3"]
+    assert backbone("ResNet-50").name == "resnet50"
+    assert backbone("resnetv2_50").name == "resnet50v2"
+    assert canonical_name(" TIMM: resnet10t") == "timm:resnet10t"
+    assert canonical_name("of_my_own") == "of_my_own"
+    with pytest.raises(InputError, match="Did you mean densenet201"):
+        backbone("densnet201")
+
+
+def test_closest_equivalents_are_said_to_be():
+    assert "closest published equivalent" in backbone("ResNet50V2").note
+    assert "pre-activation" in backbone("ResNet50V2").note
+    assert backbone("ResNet50V2").architecture == "resnetv2_50"
+
+
+def test_names_of_files():
+    assert file_name("hf-hub:owner/some.name@v1") == "hf-hub-owner-some.name@v1"
+    assert [file_name(name) for name in BACKBONES] == list(BACKBONES)
+
+
+def test_another_input_is_another_identity():
+    record = backbone("resnet18")
+    assert identity_of(record) == "resnet18"
+    others = [
+        dataclasses.replace(record, **change)
+        for change in ({"input_size": 96}, {"mean": (0.0,) * 3}, {"interpolation": "bicubic"})
+    ]
+    assert len({identity_of(other) for other in [record, *others]}) == 4
+
+
+@TORCHVISION
 def test_record_says_what_torchvision_says(record):
     weights = torchvision.models.get_model_weights(record.name)[record.weights_tag]
     preset = weights.transforms()
@@ -47,6 +123,27 @@ def test_record_says_what_torchvision_says(record):
     assert tuple(preset.std) == record.std
     assert preset.interpolation.value == record.interpolation
     assert preset.antialias == record.antialias
+    assert record.sha256 == record.weights_file.rsplit("-", 1)[1].removesuffix(".pth")
+
+
+@TIMM
+def test_record_says_what_timm_says(record):
+    network = empty_network(record)
+    settings = network.pretrained_cfg
+    assert settings["tag"] == record.weights_tag
+    assert settings.get("hf_hub_id", "") == record.hub
+    assert record.hub or settings["url"] == record.url == weights_url(record)
+    assert settings["input_size"] == (3, record.input_size, record.input_size)
+    assert int(record.input_size / settings["crop_pct"]) == record.resize_size
+    assert (settings["mean"], settings["std"]) == (record.mean, record.std)
+    assert settings["interpolation"] == record.interpolation
+    assert record.licence.lower().startswith(settings["license"])
+    assert sum(p.numel() for p in network.parameters()) == record.parameters
+    listed = [(item["module"], item["num_chs"]) for item in network.feature_info]
+    deepest = record.layers[-1]
+    assert deepest.width == network.num_features
+    # ResNetV2 ends in a normalisation and a ReLU behind its last stage, which timm does not list.
+    assert set(record.layers) - set(listed) <= {deepest}
 
 
 @TABLE
@@ -61,23 +158,26 @@ def test_layers_have_the_stated_width_at_the_input_size(record):
 
         layer.register_forward_hook(see)
     with torch.no_grad():
-        network(torch.empty(1, 3, record.input_size, record.input_size, device="meta"))
+        network(torch.zeros(1, 3, record.input_size, record.input_size, device="meta"))
     assert tuple(widths.items()) == tuple(record.layers)
     for part in record.head:
         assert hasattr(network, part) or part == "AuxLogits"
 
 
-def as_torchvision_pools(network, record):
+def as_its_source_pools(network, record):
     """Let a complete network return what its own classifier would be given."""
     if record.name.startswith(("squeezenet", "vgg")):
         return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    if record.source == "timm":
+        network.reset_classifier(0)
+        return network
     setattr(network, record.head[0], nn.Identity())
     return network
 
 
 @TABLE
 def test_contract(record):
-    """Finite, deterministic, frozen, and the same as torchvision's own network to 1e-5."""
+    """Finite, deterministic, frozen, and the same as its source's own network to 1e-5."""
     network = random_network(record, 0)
     frozen = FrozenBackbone(record, trunk_of(network, record), blocks_of(record))
     before = {name: value.clone() for name, value in frozen.state_dict().items()}
@@ -88,14 +188,14 @@ def test_contract(record):
     assert rows.dtype == np.float32
     assert np.isfinite(rows).all()
     np.testing.assert_array_equal(frozen.embed(some), rows)
-    assert np.abs(rows[0] - rows[1]).max() > 1e-4 * np.abs(rows).max()
+    assert np.abs(rows[0] - rows[1]).max() > 1e-4 * np.abs(rows).max() > 0
 
     assert not any(module.training for module in frozen.modules())
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
     for name, value in frozen.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
-    plain = as_torchvision_pools(network, record).eval()
+    plain = as_its_source_pools(network, record).eval()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (record.mean, record.std))
     with torch.no_grad():
         scaled = torch.from_numpy(some).permute(0, 3, 1, 2).float() / 255
@@ -107,15 +207,20 @@ def test_contract(record):
 def test_all_layers_and_poolings_in_one_pass(record):
     if record.name == "vgg19":
         pytest.skip("vgg16 is the same but for its depth, and costs less")
-    blocks = blocks_of(record, "all", "avg+max+center")
+    blocks = blocks_of(record, "all", "avg+max+gem+center")
     frozen = FrozenBackbone(record, trunk_of(random_network(record, 1), record), blocks)
-    rows = frozen.embed(pictures(record))
-    assert rows.shape == (2, 3 * sum(layer.width for layer in record.layers))
+    n = 1 if record.parameters > 80e6 else 2
+    rows = frozen.embed(pictures(record, n))
+    assert rows.shape == (n, 4 * sum(layer.width for layer in record.layers))
     assert np.isfinite(rows).all()
     parts = np.split(rows, np.cumsum([block.width for block in blocks])[:-1], axis=1)
-    for (_, how, _), average, maximum in zip(blocks[::3], parts[::3], parts[1::3], strict=True):
+    for (_, how, _), *found in zip(blocks[::4], parts[::4], parts[1::4], parts[2::4], strict=True):
+        average, maximum, generalised = found
         assert how == "avg"
         assert (average <= maximum + 1e-6).all()
+        # Of values that are not negative, the generalised mean lies between mean and maximum.
+        assert (generalised <= np.maximum(maximum, 1e-6) * (1 + 1e-5)).all()
+        assert (np.maximum(average, 0) <= generalised + 1e-5 * np.abs(maximum).max()).all()
 
 
 def test_poolings_of_a_known_map():
@@ -150,11 +255,11 @@ def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch):
     sizes = []
     run = frozen._embed
 
-    def small(batch, precision):
+    def small(batch, precision, views):
         sizes.append(len(batch))
         if len(batch) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return run(batch, precision)
+        return run(batch, precision, views)
 
     monkeypatch.setattr(frozen, "_embed", small)
     rows = frozen.embed(pictures(record, n=7), batch_size=7)
@@ -201,8 +306,9 @@ def test_layers_and_poolings_are_found_by_name():
     [
         ("features.6", "avg", r"no layer 'features.6' to pool; it has features.3, features.4"),
         ([], "avg", "at least one layer"),
-        ("default", "mean", "pooling is 'mean'; expected avg, max, center"),
+        ("default", "mean", "pooling is 'mean'; expected avg, max, gem, center, cls"),
         ("default", "avg+", "pooling is 'avg\\+'"),
+        ("default", "cls", "squeezenet1_0 has no class token.*write 'avg'"),
         ("default+features.12", "avg", "expected each only once"),
     ],
 )
@@ -214,7 +320,7 @@ def test_wrong_layers_and_poolings(layers, pooling, message):
 @pytest.mark.parametrize("name", ["resnet19", "", None, ["resnet18"]])
 def test_unknown_backbone(name):
     with pytest.raises(
-        InputError, match=r"no backbone .*; there are squeezenet1_0, .*inception_v3"
+        InputError, match=r"no backbone .*; there are squeezenet1_0, .*inception_v3.*timm:NAME"
     ):
         backbone(name)
 
@@ -235,3 +341,72 @@ def test_inception_is_given_values_between_minus_one_and_one():
     some = pictures(record)
     frozen.embed(some)
     np.testing.assert_allclose(given[0], some.transpose(0, 3, 1, 2) / 127.5 - 1, atol=1e-5)
+
+
+# Poolings
+
+
+def truth(values, how):
+    """Pool one map (channels, h, w) by the formulas, in float64."""
+    values = values.astype(np.float64)
+    if how == "gem":
+        return np.cbrt((np.maximum(values, 1e-6) ** 3).mean((1, 2)))
+    if how == "center":
+        values = values[:, 3:6, 3:6]
+    return values.max((1, 2)) if how == "max" else values.mean((1, 2))
+
+
+@pytest.mark.parametrize("how", [how for how in POOLINGS if how != "cls"])
+def test_every_shape_of_output_is_pooled_alike(how):
+    maps = np.random.default_rng(0).normal(1, 2, (2, 5, 9, 9)).astype(np.float32)
+    expected = np.stack([truth(values, how) for values in maps])
+    given = torch.from_numpy(maps)
+    tokens = given.flatten(2).transpose(1, 2)
+    prefixed = torch.cat([torch.full((2, 3, 5), 99.0), tokens], dim=1)
+    for found in (
+        pool(given, how),
+        pool(given.permute(0, 2, 3, 1), how, channels_last=True),
+        pool(tokens, how),
+        pool(prefixed, how, prefix_tokens=3),
+        pool(given.to(torch.float64), how),
+    ):
+        assert found.dtype == torch.float32
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+
+
+def test_the_class_token_and_rows():
+    tokens = torch.arange(24.0).reshape(2, 4, 3)
+    np.testing.assert_array_equal(pool(tokens, "cls", prefix_tokens=1), tokens[:, 0])
+    row = torch.rand(2, 6) + 0.5
+    for how in ("avg", "max", "gem", "center"):
+        torch.testing.assert_close(pool(row, how), row)
+
+
+# Flips and rotations
+
+
+@pytest.fixture(scope="module")
+def small():
+    record = backbone("squeezenet1_1")
+    return FrozenBackbone(record, trunk_of(random_network(record, 3), record), blocks_of(record))
+
+
+def test_views_average_over_the_symmetries_of_a_square(small):
+    some = pictures(small.record, n=3)
+    turned = [np.rot90(some, k, (1, 2)) for k in range(4)]
+    mirrored = [picture[:, :, ::-1] for picture in turned]
+    for views, parts in ((2, [turned[0], mirrored[0]]), (4, turned), (8, turned + mirrored)):
+        expected = np.mean([small.embed(part) for part in parts], axis=0)
+        found = small.embed(some, views=views, batch_size=2)
+        np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max(), rtol=1e-5)
+    assert np.abs(small.embed(some) - small.embed(turned[1])).max() > 1e-3
+    scale = np.abs(some).max()
+    for other in (turned[1], turned[3], mirrored[0], mirrored[2]):
+        found = small.embed(other, views=8)
+        np.testing.assert_allclose(found, small.embed(some, views=8), atol=1e-5 * scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize("views", [0, 3, "8", None])
+def test_other_numbers_of_views(small, views):
+    with pytest.raises(InputError, match=r"views is .*; expected 1, 2, 4 or 8"):
+        small.embed(pictures(small.record), views=views)
