@@ -23,7 +23,7 @@ import numpy.typing as npt
 from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key
 from hybridleuk.data.images import ImageLike, image_sha256, read_image
-from hybridleuk.embeddings.backbones import Backbone, Block
+from hybridleuk.embeddings.backbones import Backbone, Block, identity_of
 from hybridleuk.embeddings.preprocessing import PREPROCESSING_VERSION, Pictures, View, view_pictures
 from hybridleuk.embeddings.runtime import running_beside
 
@@ -76,7 +76,7 @@ class Recipe:
         """Return the cache keys of one image, one for each block."""
         common: dict[str, Any] = {
             "preprocessing": PREPROCESSING_VERSION,
-            "backbone": self.record.name,
+            "backbone": identity_of(self.record),
             "weights": self.weights,
             "view": self.view,
             "precision": self.precision,

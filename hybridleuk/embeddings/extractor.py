@@ -16,7 +16,14 @@ from hybridleuk.data.cache import Cache, open_cache
 from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
 from hybridleuk.embeddings import runtime
-from hybridleuk.embeddings.backbones import Block, backbone, blocks_of
+from hybridleuk.embeddings.backbones import (
+    Backbone,
+    BackboneLike,
+    Block,
+    backbone,
+    blocks_of,
+    is_module,
+)
 from hybridleuk.embeddings.extraction import Network, Recipe, extract_rows
 from hybridleuk.embeddings.preprocessing import check_view
 from hybridleuk.embeddings.weights import (
@@ -46,19 +53,23 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    backbone : str, default "squeezenet1_0"
-        A name of :data:`hybridleuk.embeddings.backbones.BACKBONES`.
+    backbone : str or torch.nn.Module, default "squeezenet1_0"
+        A name of :data:`hybridleuk.embeddings.backbones.BACKBONES`, ``timm:NAME``,
+        ``hf-hub:OWNER/NAME``, or a network of one's own
+        (:mod:`hybridleuk.embeddings.own` says what it has to offer).
     layers : str or sequence of str, default "default"
         Layers to pool: names of the backbone's record, ``"default"`` (the deepest), ``"all"``, or
         several joined with ``+``, put side by side. All are computed in one pass.
     pooling : str, default "avg"
-        ``"avg"``, ``"max"``, ``"center"`` (mean of the middle ninth), or several joined with ``+``.
+        ``"avg"``, ``"max"``, ``"gem"`` (generalised mean), ``"center"`` (mean of the middle ninth),
+        ``"cls"`` (class token of a transformer), or several joined with ``+``.
     view : {"image", "cells", "segmented"}, default "image"
         What the network sees, see :mod:`hybridleuk.embeddings.preprocessing`. In the view
         ``cells`` a row is the mean over the image's cells, and zero where there is none.
     weights : {"default", "bundled", "random"} or path, default "default"
-        torchvision's (downloaded into torch hub's cache when needed), those in the package,
-        untrained ones, or a state dict as ``.pth`` or ``.safetensors``.
+        The source's (fetched into torch hub's or Hugging Face's cache when needed), those in the
+        package, untrained ones, a state dict as ``.pth`` or ``.safetensors``, or a bundle of
+        ``hybridleuk backbones bundle``.
     device : str, default "auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
     precision : {"fp32", "bf16", "fp16", "auto"}, default "fp32"
@@ -98,7 +109,7 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        backbone: str = "squeezenet1_0",
+        backbone: BackboneLike = "squeezenet1_0",
         *,
         layers: str | Sequence[str] = "default",
         pooling: str = "avg",
@@ -172,7 +183,7 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         weights = self._weights()
         with self._opened_cache() as cache:
             recipe = Recipe(
-                backbone(self.backbone),
+                self._record(),
                 self._blocks(),
                 self.view,  # type: ignore[arg-type]
                 self._resolved_precision(),
@@ -205,7 +216,7 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         Other than the default layer and pooling are named: ``<backbone>__<view>__<layer>__<pooling>
         __<number>``.
         """
-        record = backbone(self.backbone)
+        record = self._record()
         blocks = self._blocks()
         plain = blocks == blocks_of(record)
         return np.asarray(
@@ -227,11 +238,15 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
             if not (value in (None, "auto") if not whole else value >= 1):  # type: ignore[operator]
                 raise InputError(f"{name} is {value!r}; expected a whole number of at least 1.")
 
+    def _record(self) -> Backbone:
+        return backbone(self.backbone, self.weights)
+
     def _blocks(self) -> tuple[Block, ...]:
-        return blocks_of(backbone(self.backbone), self.layers, self.pooling)
+        return blocks_of(self._record(), self.layers, self.pooling)
 
     def _weights(self) -> Weights:
-        return resolve_weights(backbone(self.backbone), self.weights, self.random_state)
+        own: Any = self.backbone if is_module(self.backbone) else None
+        return resolve_weights(self._record(), self.weights, self.random_state, own)
 
     def _opened_cache(self) -> Cache | nullcontext[None]:
         return open_cache(self.cache) or nullcontext()
@@ -270,6 +285,6 @@ def _frozen(
     device: str,
 ) -> FrozenBackbone:
     """Load a network, or take the one used last: clones of an estimator share it."""
-    from hybridleuk.embeddings.network import FrozenBackbone
+    from hybridleuk.embeddings.network import frozen_backbone
 
-    return FrozenBackbone(weights.record, trunk_state(weights), blocks).to(device)
+    return frozen_backbone(weights, blocks).to(device)
