@@ -47,8 +47,8 @@ __all__ = [
 COUNT_VERSION = 1
 FIELD_FLAGS = {
     "no_red_cells": "field: no red cell was counted",
-    "red_cell_size_unknown": "field: too few red cells to tell the magnification, so red cells and "
-    "platelets were looked for at a guessed scale",
+    "red_cell_size_unknown": "field: fewer than three whole red cells are seen, so red cells and "
+    "platelets were looked for at a scale that nothing confirms",
     "crowded": "field: over half of what is stained, leukocytes aside, lies in no box, as where "
     "cells lie in a clump and cannot be told apart; red cells are more than were counted",
 }
@@ -156,12 +156,11 @@ def count_cells(image: RGBImage, *, cells: Cells | None = None) -> FieldCount:
     flags = [flag for flag in found.flags if flag not in _UNMARKED]
     if "low_contrast" in found.flags:
         return FieldCount((), (*flags, "no_red_cells"), None)
-    guess, seen = _first_radius(pixels, found)
-    detections = _at_the_right_scale(pixels, guess)
+    detections = _at_the_right_scale(pixels, _first_radius(pixels, found))
     counted = [*_leukocytes(found, detections), *_others(found, detections)]
     flags += [flag for cell in found.cells for flag in cell.flags]
     flags += [] if any(cell.kind == "RBC" for cell in counted) else ["no_red_cells"]
-    flags += [] if seen or detections.red_radius is not None else ["red_cell_size_unknown"]
+    flags += [] if detections.red_radius is not None else ["red_cell_size_unknown"]
     flags += ["crowded"] if _missed_share(pixels, found, counted) > _CROWDED else []
     return FieldCount(tuple(counted), tuple(dict.fromkeys(flags)), detections.red_radius)
 
@@ -251,16 +250,16 @@ def _unpacked(packed: npt.NDArray[np.uint8]) -> FieldCount:
     return FieldCount(tuple(cells), tuple(flags), radius)
 
 
-def _first_radius(image: RGBImage, cells: Cells) -> tuple[float, bool]:
+def _first_radius(image: RGBImage, cells: Cells) -> float:
     """Guess a red cell's radius in pixels: by circles, by a nucleus, by the image's size."""
     scene = look_closely(image)
     radius = circle_radius(scene, ~scene.dark)
     if radius is not None:
-        return _RIM_TO_RADIUS * radius * scene.scale, True
+        return _RIM_TO_RADIUS * radius * scene.scale
     if len(cells):
         areas = [int((cells.nucleus & cells.cell_mask(cell)).sum()) for cell in cells.cells]
-        return float(np.sqrt(np.median(areas) / np.pi)) / _NUCLEUS_TO_RED + 1.0, False
-    return max(4.0, min(image.shape[:2]) / 10), False
+        return float(np.sqrt(np.median(areas) / np.pi)) / _NUCLEUS_TO_RED + 1.0
+    return max(4.0, min(image.shape[:2]) / 10)
 
 
 def _at_the_right_scale(image: RGBImage, radius: float) -> Detections:
