@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -31,20 +30,27 @@ _NOT_PART_OF_THE_RECIPE = ("cache", "workers", "device")
 
 
 class BlockScaler(TransformerMixin, BaseEstimator):
-    """Standardise every feature, then give every block the same total variance.
+    """Standardise every feature, bound it, then give every block the same total variance.
 
-    A feature of block *b* becomes ``(x - mean) / (std * sqrt(d_b))`` with ``d_b`` the number of
-    features of the block that vary, so that 500 embedding values do not outvote 100 measurements
-    in a distance. Features that do not vary become 0.
+    A feature becomes ``z = (x - mean) / std``, then ``bound * tanh(z / bound)``: a value however far
+    from all that was seen while fitting, as another microscope yields, moves a distance by no more
+    than `bound` standard deviations. Divided by its new standard deviation and by ``sqrt(d_b)``, with
+    ``d_b`` the number of features of block *b* that vary, 500 embedding values do not outvote 100
+    measurements. Features that do not vary become 0.
 
     Parameters
     ----------
     block_sizes : sequence of int, optional
         Widths of the blocks, side by side. By default all columns are one block.
+    bound : float or None, default 1
+        In standard deviations; None for no bound.
 
     Attributes
     ----------
-    mean_, scale_ : ndarray of shape (n_features,)
+    mean_, spread_ : ndarray of shape (n_features,)
+        Mean and standard deviation of each column, infinite where it does not vary.
+    scale_ : ndarray of shape (n_features,)
+        What the bounded column is divided by.
 
     Examples
     --------
@@ -56,8 +62,9 @@ class BlockScaler(TransformerMixin, BaseEstimator):
     (1.0, 1.0)
     """
 
-    def __init__(self, block_sizes: Sequence[int] | None = None) -> None:
+    def __init__(self, block_sizes: Sequence[int] | None = None, bound: float | None = 1.0) -> None:
         self.block_sizes = block_sizes
+        self.bound = bound
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn mean and scale of each column."""
@@ -67,23 +74,28 @@ class BlockScaler(TransformerMixin, BaseEstimator):
             raise InputError(
                 f"block_sizes {sizes} do not add up to the {checked.shape[1]} columns of X."
             )
+        if self.bound is not None and not self.bound > 0:
+            raise InputError(
+                f"bound is {self.bound}; expected standard deviations above 0, or None."
+            )
         spread = checked.std(axis=0)
         varies = spread > 1e-9 * (1.0 + np.abs(checked).max(axis=0))
-        bounds = np.cumsum([0, *sizes])
         self.mean_ = checked.mean(axis=0)
-        self.scale_ = np.ones(checked.shape[1])
-        for start, stop in pairwise(bounds):
-            weight = np.sqrt(max(int(varies[start:stop].sum()), 1))
-            self.scale_[start:stop] = np.where(
-                varies[start:stop], spread[start:stop] * weight, np.inf
-            )
+        self.spread_ = np.where(varies, spread, np.inf)
+        left = np.where(varies, self._bounded(checked).std(axis=0), 1.0)
+        widths = [max(int(part.sum()), 1) for part in np.split(varies, np.cumsum(sizes)[:-1])]
+        self.scale_ = left * np.sqrt(np.repeat(widths, sizes))
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
         """Scale the columns of X, of shape (n, n_features)."""
         check_is_fitted(self)
         checked = validate_data(self, X, dtype=np.float64, reset=False)
-        return (checked - self.mean_) / self.scale_
+        return self._bounded(checked) / self.scale_
+
+    def _bounded(self, X: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        z = (X - self.mean_) / self.spread_
+        return z if self.bound is None else self.bound * np.tanh(z / self.bound)
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """Return the names of the columns, unchanged."""

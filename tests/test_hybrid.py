@@ -13,10 +13,11 @@ def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
 
-def test_blocks_weigh_the_same():
+@pytest.mark.parametrize("bound", [None, 1.0, 3.0])
+def test_blocks_weigh_the_same(bound):
     X = np.random.default_rng(0).normal(3, [1, 5, 20, 1, 1, 1, 1, 1], size=(400, 8))
-    scaled = BlockScaler([3, 5]).fit_transform(X)
-    assert scaled.mean(axis=0) == pytest.approx(np.zeros(8), abs=1e-9)
+    scaled = BlockScaler([3, 5], bound=bound).fit_transform(X)
+    assert scaled.mean(axis=0) == pytest.approx(np.zeros(8), abs=0.02)
     assert scaled[:, :3].var(axis=0).sum() == pytest.approx(1)
     assert scaled[:, 3:].var(axis=0).sum() == pytest.approx(1)
 
@@ -28,6 +29,28 @@ def test_constant_features_become_zero_and_do_not_count():
     assert np.all(scaler.transform(X)[:, 1] == 0)
     assert scaler.transform(X).var(axis=0).sum() == pytest.approx(1)
     assert scaler.transform([[0.0, 99.0, 0.0]])[0, 1] == 0
+
+
+def test_what_lies_far_from_everything_seen_weighs_no_more_than_the_bound():
+    X = np.random.default_rng(0).normal(5, 2, size=(200, 2))
+    scaler = BlockScaler(bound=1.0).fit(X)
+    near, far, farther = scaler.transform([[7.0, 5.0], [60.0, 5.0], [1e6, 5.0]])[:, 0]
+    assert 0 < near < far <= farther
+    assert farther - near < 0.5 * np.ptp(scaler.transform(X)[:, 0])
+    unbound = BlockScaler(bound=None).fit(X).transform([[7.0, 5.0], [60.0, 5.0]])[:, 0]
+    assert unbound[1] > 20 * unbound[0]
+
+
+def test_without_a_bound_it_is_plain_standardisation():
+    X = np.random.default_rng(1).normal(3, [1, 5], size=(90, 2))
+    expected = (X - X.mean(axis=0)) / X.std(axis=0) / np.sqrt(2)
+    assert BlockScaler(bound=None).fit_transform(X) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("bound", [0, -1.0, np.nan])
+def test_a_bound_is_positive(bound):
+    with pytest.raises(InputError, match="expected standard deviations above 0, or None"):
+        BlockScaler(bound=bound).fit(np.eye(3))
 
 
 def test_sizes_must_add_up():

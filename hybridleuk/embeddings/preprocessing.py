@@ -8,9 +8,10 @@
     The whole image with everything outside leukocytes painted black, as in the ``Segmented`` folder
     of the Kaggle ALL data set.
 ``cells``
-    Each leukocyte in a square of its own with a margin, its aspect kept, everything beyond a rim
-    around it painted in the mean color of the network's training images. An image has as many
-    pictures as usable cells; its embedding is their mean, and zero where no cell is found.
+    Each leukocyte alone on white at standard magnification, sharpness and stain
+    (:func:`hybridleuk.segmentation.standard.standard_picture`), so that neither background nor
+    microscope shows. The central cell of a single-cell crop, else every usable one; the embedding
+    of an image is the mean over its pictures, and zero where no cell is found.
 
 Raise :data:`PREPROCESSING_VERSION` with every change that alters a pixel.
 """
@@ -22,14 +23,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
 from hybridleuk.data.images import RGBImage
 from hybridleuk.embeddings.backbones import Backbone
 from hybridleuk.exceptions import InputError
+from hybridleuk.segmentation.stain import estimate_background
+from hybridleuk.segmentation.standard import standard_picture
 
 if TYPE_CHECKING:
-    from hybridleuk.segmentation.cells import Cell, Cells
+    from hybridleuk.segmentation.records import Cells
 
 __all__ = [
     "PREPROCESSING_VERSION",
@@ -39,19 +41,15 @@ __all__ = [
     "cut_cells",
     "paint_segmented",
     "resize",
-    "usable_cells",
     "view_pictures",
 ]
 
 View = Literal["image", "cells", "segmented"]
 VIEWS: tuple[View, ...] = ("image", "cells", "segmented")
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 
 Pictures = npt.NDArray[np.uint8]
 
-_MARGIN = 0.15  # of the longer side of a cell's box, on each side of it
-_RIM = 0.04  # of the picture's side: how far beyond the cell's outline pixels are kept
-_UNUSABLE = frozenset({"touches_border", "too_small", "low_contrast"})
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -88,7 +86,7 @@ def view_pictures(
         raise InputError(f"The view {view!r} needs the cells of the image, got none.")
     if view == "segmented":
         return resize(paint_segmented(image, cells), side, record)[None]
-    return cut_cells(image, cells, record, side)
+    return cut_cells(image, cells, side)
 
 
 def resize(image: RGBImage, side: int, record: Backbone) -> RGBImage:
@@ -102,45 +100,10 @@ def paint_segmented(image: RGBImage, cells: Cells) -> RGBImage:
     return np.where((cells.instances > 0)[:, :, None], image, np.uint8(0))
 
 
-def usable_cells(cells: Cells) -> list[Cell]:
-    """Choose the cells worth looking at: complete and clear ones, or all where there are none."""
-    clear = [cell for cell in cells.cells if not _UNUSABLE.intersection(cell.flags)]
-    return clear or list(cells.cells)
-
-
-def cut_cells(image: RGBImage, cells: Cells, record: Backbone, side: int) -> Pictures:
-    """Cut every usable cell out, one picture each."""
-    flat = np.round(255 * np.array(record.mean)).astype(np.uint8)
-    pictures = [_cut(image, cells, cell, record, side, flat) for cell in usable_cells(cells)]
+def cut_cells(image: RGBImage, cells: Cells, side: int) -> Pictures:
+    """Draw every usable cell alone, one picture each."""
+    background = estimate_background(image)
+    pictures = [
+        standard_picture(image, cells.cell_mask(cell), background, side) for cell in cells.usable()
+    ]
     return np.stack(pictures) if pictures else np.zeros((0, side, side, 3), dtype=np.uint8)
-
-
-def _cut(
-    image: RGBImage, cells: Cells, cell: Cell, record: Backbone, side: int, flat: npt.NDArray
-) -> RGBImage:
-    y0, x0, y1, x1 = cell.box
-    half = max(y1 - y0, x1 - x0) * (0.5 + _MARGIN)
-    # Whole pixels, the same number in both directions; the square may reach beyond the image.
-    length = max(round(2 * half), 1)
-    top, left = round((y0 + y1 - length) / 2), round((x0 + x1 - length) / 2)
-    mask = _window(cells.instances, top, left, length, 0) == cell.number
-    picture = resize(_window(image, top, left, length, flat), side, record)
-    return np.where(_dilated(mask, side)[:, :, None], picture, flat)
-
-
-def _window(
-    array: npt.NDArray, top: int, left: int, length: int, fill: int | npt.NDArray
-) -> npt.NDArray:
-    """Copy a square out of an array; where it reaches beyond the array, it holds `fill`."""
-    window = np.empty((length, length, *array.shape[2:]), dtype=array.dtype)
-    window[...] = fill
-    y0, x0 = max(top, 0), max(left, 0)
-    part = array[y0 : top + length, x0 : left + length]
-    window[y0 - top : y0 - top + part.shape[0], x0 - left : x0 - left + part.shape[1]] = part
-    return window
-
-
-def _dilated(mask: npt.NDArray[np.bool_], side: int) -> npt.NDArray[np.bool_]:
-    scaled = Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)
-    distance = ndimage.distance_transform_edt(~np.asarray(scaled))
-    return np.asarray(distance <= _RIM * side)

@@ -20,7 +20,6 @@ from hybridleuk.data.images import ImageLike, read_image
 from hybridleuk.data.splits import Fold, hold_out
 from hybridleuk.embeddings.backbones import Backbone
 from hybridleuk.embeddings.preprocessing import PREPROCESSING_VERSION, View, view_pictures
-from hybridleuk.embeddings.preprocessing import usable_cells as cells_in_order
 from hybridleuk.embeddings.runtime import default_workers
 from hybridleuk.exceptions import SplitError
 
@@ -83,7 +82,7 @@ class ImageReader:
     record : Backbone
     view : {"image", "segmented", "cells"}
         As for embeddings, but ``cells`` is one cell: the central one, else the largest. Where no
-        cell is found the picture holds nothing but the mean color.
+        cell is found the picture is white.
     size : int
         Side of the pictures, px.
     cache : "default", None or path
@@ -140,8 +139,7 @@ class ImageReader:
         if self.view != "cells":
             return pictures[0]
         if len(pictures) == 0:
-            color = np.round(255 * np.array(self.record.mean)).astype(np.uint8)
-            return np.broadcast_to(color, (self.size, self.size, 3))
+            return np.full((self.size, self.size, 3), 255, dtype=np.uint8)
         return pictures[_leading_cell(cells)]
 
 
@@ -191,7 +189,7 @@ def _gathered(futures: list[Future[Pixels]]) -> Pixels:
 def _leading_cell(cells: Any) -> int:
     """Choose the central cell, else the largest, by its place among the pictures."""
     areas = np.bincount(cells.instances.ravel())
-    ranks = [(cell.central, areas[cell.number]) for cell in cells_in_order(cells)]
+    ranks = [(cell.central, areas[cell.number]) for cell in cells.usable()]
     return max(range(len(ranks)), key=ranks.__getitem__)
 
 

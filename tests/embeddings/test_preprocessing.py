@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,17 +10,14 @@ from torchvision.transforms.v2 import functional as F
 from hybridleuk.embeddings.backbones import BACKBONES, backbone
 from hybridleuk.embeddings.preprocessing import (
     check_view,
-    cut_cells,
     paint_segmented,
     resize,
-    usable_cells,
     view_pictures,
 )
 from hybridleuk.exceptions import InputError
 from hybridleuk.segmentation.cells import Cell, Cells
 
 RECORD = backbone("squeezenet1_0")
-FLAT = (124, 116, 104)  # ImageNet's mean color
 
 
 def disc(shape, center, radius):
@@ -71,54 +70,24 @@ def test_segmented_is_black_outside_and_untouched_inside():
     assert view_pictures("segmented", image, cells, RECORD).shape == (1, 224, 224, 3)
 
 
-def test_each_cell_gets_a_square_of_its_own():
+def test_each_cell_gets_a_picture_of_its_own():
     image, cells = smear(((60, 70), 20), ((30, 130), 12))
-    pictures = cut_cells(image, cells, RECORD, 100)
-    assert pictures.shape == (2, 100, 100, 3)
-    for number, picture in enumerate(pictures, start=1):
-        assert tuple(picture[50, 50]) == (60 * number, 20, 140)
-        assert tuple(picture[0, 0]) == FLAT
-        share = (np.abs(picture.astype(int) - picture[50, 50]).sum(-1) < 30).mean()
-        assert share == pytest.approx(np.pi / 4 / 1.3**2, rel=0.05)
+    pictures = view_pictures("cells", image, cells, RECORD, 96)
+    assert pictures.shape == (2, 96, 96, 3)
+    for picture in pictures:
+        assert (picture[:8] > 245).all()  # nothing but the cell, on white
+        dark = (picture.min(axis=-1) < 128).mean()
+        assert dark == pytest.approx(np.pi / 3.2**2, rel=0.1)  # a disc of a 3.2th of the side
 
 
-def test_neighbours_and_ground_beyond_the_rim_are_painted():
-    image, cells = smear(((60, 60), 20), ((60, 86), 6))
-    picture = cut_cells(image, cells, RECORD, 104)[0]
-    # The neighbour's edge lies 20 px from the first cell's center, inside the square's margin.
-    assert tuple(picture[52, 103]) == FLAT
-    outside = ~disc((104, 104), (51.5, 51.5), 40 + 0.04 * 104 + 2)
-    assert (picture[outside] == FLAT).all()
-
-
-def test_position_and_surroundings_do_not_matter():
-    image, cells = smear(((60, 70), 20))
-    shifted, shifted_cells = smear(((50, 40), 20))
-    image[cells.instances == 0] = (250, 240, 200)
-    image[0:30] = 0
-    one, two = (
-        cut_cells(i, c, RECORD, 80)[0] for i, c in ((image, cells), (shifted, shifted_cells))
-    )
-    inner = disc((80, 80), (39.5, 39.5), 28)
-    np.testing.assert_array_equal(one[inner], two[inner])
-
-
-def test_a_square_may_reach_beyond_the_image():
-    image, cells = smear(((4, 5), 20), ((116, 158), 15))
-    pictures = cut_cells(image, cells, RECORD, 64)
-    assert len(pictures) == 2
-    assert (pictures[0][0] == FLAT).all()
-    assert (pictures[1][-1] == FLAT).all()
-
-
-def test_complete_cells_are_preferred():
-    discs = ((60, 70), 20), ((0, 130), 12)
-    _, cells = smear(*discs, flags=((), ("touches_border",)))
-    assert [cell.number for cell in usable_cells(cells)] == [1]
-    _, cells = smear(*discs, flags=(("clumped",), ("touches_border", "too_small")))
-    assert [cell.number for cell in usable_cells(cells)] == [1]
-    _, cells = smear(*discs, flags=(("touches_border",), ("low_contrast",)))
-    assert [cell.number for cell in usable_cells(cells)] == [1, 2]
+def test_the_central_cell_stands_for_its_image():
+    image, cells = smear(((60, 70), 20), ((30, 130), 12))
+    central = replace(cells.cells[1], central=True)
+    alone = replace(cells, cells=(cells.cells[0], central))
+    pictures = view_pictures("cells", image, alone, RECORD, 64)
+    assert len(pictures) == 1
+    both = view_pictures("cells", image, cells, RECORD, 64)
+    np.testing.assert_array_equal(pictures[0], both[1])
 
 
 def test_no_cell_no_picture():
