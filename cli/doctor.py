@@ -41,7 +41,10 @@ _NEEDED = {
     "skops": "skops",
     "matplotlib": "matplotlib",
 }
-_OPTIONAL = {"timm": "pip install 'hybridleuk[timm]' brings more backbones"}
+_OPTIONAL = {
+    "timm": "pip install 'hybridleuk[timm]' brings Xception, ResNet50V2, NASNetLarge, "
+    "InceptionResNetV2, and any network of timm and Hugging Face"
+}
 _LITTLE_SPACE = 2e9
 
 
@@ -194,17 +197,53 @@ def _weights(missing: list[Missing]) -> dict[str, Any]:
     except Exception as error:  # torchvision itself may be broken
         missing.append(Missing(f"backbones cannot be listed ({error})", "see above", True))
         return {"folder": None, "present": [], "absent": []}
+    from hybridleuk.embeddings.download import unfinished_downloads
+    from hybridleuk.embeddings.huggingface import hub_cache, is_offline
+    from hybridleuk.embeddings.weights import hub_folder
+
     present = [name for name, there in states.items() if there]
     absent = [name for name, there in states.items() if not there]
     if absent:
         how = (
-            "they are downloaded when first used; without internet copy them into the folder, or "
-            "give --weights FILE"
+            "they are fetched when first used, or by 'hybridleuk backbones fetch'; without "
+            "internet give --weights FILE, or a bundle of 'hybridleuk backbones bundle'"
         )
         missing.append(Missing(f"weights of {len(absent)} of {len(states)} backbones", how))
-    from hybridleuk.embeddings.weights import hub_folder
+    damaged = _damaged(present, missing)
+    unfinished = [path.name for path in unfinished_downloads(hub_folder())]
+    if unfinished:
+        how = "'hybridleuk backbones fetch' goes on where it stopped"
+        missing.append(Missing(f"the rest of {len(unfinished)} downloads", how))
+    return {
+        "folder": hub_folder(),
+        "huggingface_folder": hub_cache(),
+        "huggingface_offline": is_offline(),
+        "present": present,
+        "absent": absent,
+        "damaged": damaged,
+        "unfinished": unfinished,
+    }
 
-    return {"folder": hub_folder(), "present": present, "absent": absent}
+
+def _damaged(present: list[str], missing: list[Missing]) -> list[str]:
+    """Name the backbones whose weights do not have the published hash."""
+    from hybridleuk.embeddings.backbones import BACKBONES
+    from hybridleuk.embeddings.weights import resolve_weights
+    from hybridleuk.exceptions import WeightsError
+
+    damaged = []
+    with progress.task("Checking weights", len(present), "files") as checking:
+        for name in present:
+            try:
+                genuine = resolve_weights(BACKBONES[name]).is_genuine
+            except WeightsError:  # cannot be read
+                genuine = False
+            if not genuine:
+                damaged.append(name)
+                how = f"hybridleuk backbones fetch {name} --overwrite"
+                missing.append(Missing(f"{name}'s weights are not as published", how))
+            checking.advance()
+    return damaged
 
 
 def _shown(document: dict[str, Any], missing: list[Missing]) -> list[Any]:
@@ -226,6 +265,8 @@ def _shown(document: dict[str, Any], missing: list[Missing]) -> list[Any]:
     table.add_row("weights", ", ".join(weights["present"]) or "none downloaded")
     if weights["folder"]:
         table.add_row("", f"in {weights['folder']}")
+        offline = ", which is told to stay offline" if weights["huggingface_offline"] else ""
+        table.add_row("", f"and {weights['huggingface_folder']}{offline}")
     if not missing:
         return [table, "", Text("Nothing is missing.", style="green")]
     found = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")

@@ -20,10 +20,11 @@ WORDS = ("default", "bundled", "random")
 def pair_weights(
     backbones: Sequence[str], weights: Sequence[str], typed: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Give each backbone its weights.
+    """Give each backbone its weights, and the name by which the table knows it.
 
-    A word given once is for all backbones. Otherwise weights belong to the backbone named just
-    before them, or, when that has its weights or there is none, to the one named just after.
+    A word or a bundle given once is for all backbones. Otherwise weights belong to the backbone
+    named just before them, or, when that has its weights or there is none, to the one named just
+    after.
 
     Parameters
     ----------
@@ -41,15 +42,26 @@ def pair_weights(
     >>> pair_weights(["resnet18", "resnet50"], ["random"], typed=[])
     (['resnet18', 'resnet50'], ['random', 'random'])
     """
-    names = list(backbones) or [DEFAULT_BACKBONE]
-    _check_backbones(names)
+    from hybridleuk.embeddings.backbones import canonical_name
+
+    given = [canonical_name(name) for name in backbones]
+    names = given or [DEFAULT_BACKBONE]
     for value in weights:
         check_weights(value)
-    if len(names) == 1 and len(weights) == 1:
-        return names, list(weights)
-    if not weights or (len(weights) == 1 and weights[0] in WORDS):
-        return names, [weights[0] if weights else "default"] * len(names)
-    return names, _beside(names, _in_order(backbones, weights, typed))
+    if len(weights) == 1 and (len(names) == 1 or _is_for_all(weights[0])):
+        paired = [weights[0]] * len(names)
+    elif not weights:
+        paired = ["default"] * len(names)
+    else:
+        paired = _beside(names, _in_order(given, weights, typed))
+    _check_backbones(names, paired)
+    return names, paired
+
+
+def _is_for_all(value: str) -> bool:
+    from hybridleuk.embeddings.bundle import is_bundle
+
+    return value in WORDS or is_bundle(Path(value))
 
 
 def _in_order(
@@ -92,16 +104,23 @@ def _unclear(value: str) -> typer.BadParameter:
     )
 
 
-def _check_backbones(names: Sequence[str]) -> None:
-    from hybridleuk.embeddings.backbones import BACKBONES
+def _check_backbones(names: Sequence[str], weights: Sequence[str]) -> None:
+    from hybridleuk.embeddings.backbones import BACKBONES, backbone
+    from hybridleuk.exceptions import InputError
 
-    for name in names:
-        if name not in BACKBONES:
-            raise typer.BadParameter(
-                f"no backbone {name!r}; known are {', '.join(BACKBONES)}", param_hint="--backbone"
-            )
+    for name, value in zip(names, weights, strict=True):
         if names.count(name) > 1:
             raise typer.BadParameter(f"{name} is named twice", param_hint="--backbone")
+        if name in BACKBONES or ":" in name:  # others of timm are looked up when they are used
+            continue
+        try:
+            backbone(name, value)
+        except InputError as error:
+            raise typer.BadParameter(
+                f"no backbone {name!r}; known are {', '.join(BACKBONES)}, timm:NAME and "
+                "hf-hub:OWNER/NAME",
+                param_hint="--backbone",
+            ) from error
 
 
 def check_weights(value: str) -> None:
@@ -113,7 +132,8 @@ def check_weights(value: str) -> None:
     """
     if value not in WORDS and not Path(value).is_file():
         raise WeightsError(
-            f"--weights {value}: no such file; expected {', '.join(WORDS)}, or a file of weights."
+            f"--weights {value}: no such file; expected {', '.join(WORDS)}, or a file of weights "
+            "or a bundle."
         )
 
 

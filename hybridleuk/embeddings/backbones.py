@@ -21,6 +21,7 @@ import difflib
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -50,6 +51,7 @@ __all__ = [
     "Layer",
     "backbone",
     "backbone_name",
+    "backbones_of",
     "blocks_of",
     "canonical_name",
     "file_name",
@@ -133,6 +135,14 @@ def canonical_name(name: str) -> str:
 def backbone_name(name: BackboneLike) -> str:
     """Name a backbone for blocks, columns and reports, without looking it up."""
     return type(name).__name__ if is_module(name) else canonical_name(str(name))
+
+
+def backbones_of(value: BackboneLike | Sequence[BackboneLike]) -> list[BackboneLike]:
+    """List the backbones of a parameter that takes one or several."""
+    # torch's own containers are sequences too.
+    if isinstance(value, str) or is_module(value):
+        return [value]  # type: ignore[list-item]
+    return list(value)  # type: ignore[arg-type]
 
 
 def file_name(name: str) -> str:

@@ -7,8 +7,12 @@ nothing is run.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +32,7 @@ __all__ = [
 ]
 
 _LARGEST_CONFIG = 1 << 20
+_SECONDS_TO_ANSWER = 10
 _OLDER_FILE = "pytorch_model.bin"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -159,13 +164,48 @@ def _fetched(repository: str, file: str) -> Path | None:
     from huggingface_hub import errors, hf_hub_download
 
     name, revision = _split(repository)
-    with progress.task(f"Fetching {name}/{file}", None, "bytes") as task:
+    _knock()
+    with progress.task(f"Fetching {name}/{file}", None, "bytes") as task, _quiet():
         try:
             return Path(hf_hub_download(name, file, revision=revision, **_shown(task)))
         except errors.LocalEntryNotFoundError:
             raise
         except errors.EntryNotFoundError:
             return None
+
+
+def _knock() -> None:
+    """Fail at once where there is no internet; the client would try for half a minute.
+
+    Raises
+    ------
+    OSError
+    """
+    from huggingface_hub import constants
+
+    if is_offline():
+        return
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER).close()
+    except urllib.error.HTTPError:  # whatever it says, it is there
+        return
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLError):  # the client may know other certificates
+            return
+        raise OSError(f"{constants.ENDPOINT}: {error.reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the client's own log of its attempts off the screen: what fails is raised."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _shown(task: progress.Task) -> dict[str, Any]:
