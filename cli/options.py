@@ -112,7 +112,8 @@ class FeatureOptions:
         list[str] | None,
         typer.Option(
             metavar="default|bundled|random|FILE",
-            help="Weights of the --backbone beside it; a word given once is for all.",
+            help="Weights of the --backbone beside it; a word, or a bundle of 'hybridleuk "
+            "backbones bundle', is for all when given once.",
             rich_help_panel=_FEATURES,
             show_default=False,
         ),
@@ -129,7 +130,7 @@ class FeatureOptions:
         str,
         typer.Option(
             metavar="NAMES",
-            help="avg, max, center, or several joined with +.",
+            help="avg, max, gem, center, cls, or several joined with +.",
             rich_help_panel=_FEATURES,
         ),
     ] = "avg"
