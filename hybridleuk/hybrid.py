@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
 from hybridleuk.data.manifest import Manifest
+from hybridleuk.embeddings.backbones import BackboneLike, backbone_name, backbones_of
 from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
 
@@ -115,8 +116,8 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     features : {"hybrid", "morphology", "deep"}, default "hybrid"
-    backbone : str or sequence of str, default "squeezenet1_0"
-        One embedding block each.
+    backbone : str, torch.nn.Module, or sequence of them, default "squeezenet1_0"
+        One embedding block each; see :class:`~hybridleuk.embeddings.extractor.DeepEmbeddings`.
     weights : str, path or sequence of them, default "default"
         ``"default"``, ``"bundled"``, ``"random"`` or a file; one for all backbones or one for each.
     view : {"image", "cells", "segmented"}, default "image"
@@ -155,7 +156,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         self,
         features: FeatureKind = "hybrid",
         *,
-        backbone: str | Sequence[str] = "squeezenet1_0",
+        backbone: BackboneLike | Sequence[BackboneLike] = "squeezenet1_0",
         weights: Any = "default",
         view: str = "image",
         layers: str | Sequence[str] = "default",
@@ -226,11 +227,13 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
             made["morphology"] = self._morphology()
         if self.features in ("hybrid", "deep"):
             for backbone, weights in self._backbones():
-                made[f"embedding__{backbone}__{self.view}"] = self._deep(backbone, weights)
+                name = backbone_name(backbone)
+                made[f"embedding__{name}__{self.view}"] = self._deep(backbone, weights)
         return made
 
-    def _backbones(self) -> list[tuple[str, Any]]:
-        names = [self.backbone] if isinstance(self.backbone, str) else list(self.backbone)
+    def _backbones(self) -> list[tuple[BackboneLike, Any]]:
+        given = backbones_of(self.backbone)
+        names = [backbone_name(backbone) for backbone in given]
         one = isinstance(self.weights, str) or not isinstance(self.weights, Sequence)
         weights = [self.weights] * len(names) if one else list(self.weights)
         if len(weights) != len(names):
@@ -240,14 +243,14 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
             )
         if not names or len(set(names)) < len(names):
             raise InputError(f"Backbones {names}: expected at least one, each once.")
-        return list(zip(names, weights, strict=True))
+        return list(zip(given, weights, strict=True))
 
     def _morphology(self) -> MorphologyFeatures:
         from hybridleuk.morphology.extractor import MorphologyFeatures
 
         return MorphologyFeatures(spacing=self.spacing, cache=self.cache, n_jobs=self.workers)
 
-    def _deep(self, backbone: str, weights: Any) -> DeepEmbeddings:
+    def _deep(self, backbone: BackboneLike, weights: Any) -> DeepEmbeddings:
         from hybridleuk.embeddings.extractor import DeepEmbeddings
 
         return DeepEmbeddings(
@@ -272,7 +275,8 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         parameters = self.get_params(deep=False)
         recipe = {k: v for k, v in parameters.items() if k not in _NOT_PART_OF_THE_RECIPE}
         recipe["weights"] = _as_text(recipe["weights"])
-        recipe["backbone"] = _as_text(recipe["backbone"])
+        names = [backbone_name(backbone) for backbone in backbones_of(self.backbone)]
+        recipe["backbone"] = names[0] if len(names) == 1 else names
         recipe["layers"] = _as_text(recipe["layers"])
         described = {
             name: {
