@@ -58,6 +58,7 @@ _NUCLEUS_TO_RED = 1.25
 _WRONG_SCALE = 1.12
 _UNMARKED = {"many_cells", "no_central_cell"}
 _CROWDED = 0.5
+_INK_LEVEL, _INK_SPREAD, _INK_SHARE = 60, 12, 0.2
 _MIDDLE = 0.3
 _LEAST_LEUKOCYTE = 0.07
 _BATCH = 16
@@ -158,6 +159,8 @@ def count_cells(image: RGBImage, *, cells: Cells | None = None) -> FieldCount:
         return FieldCount((), (*flags, "no_red_cells"), None)
     detections = _at_the_right_scale(pixels, _first_radius(pixels, found))
     counted = [*_leukocytes(found, detections), *_others(found, detections)]
+    if "no_color" not in found.flags:
+        counted = [c for c in counted if c.kind != "Platelets" or not _is_ink(pixels, c.box)]
     flags += [flag for cell in found.cells for flag in cell.flags]
     flags += [] if any(cell.kind == "RBC" for cell in counted) else ["no_red_cells"]
     flags += [] if detections.red_radius is not None else ["red_cell_size_unknown"]
@@ -301,6 +304,14 @@ def _others(cells: Cells, detections: Detections) -> Iterator[FieldCell]:
             edges = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
             chosen.append(FieldCell(kind, edges, round(float(score), 4)))
         yield from sorted(chosen, key=lambda cell: cell.box)
+
+
+def _is_ink(image: RGBImage, box: tuple[int, int, int, int]) -> bool:
+    """Whether over a fifth of a box is black without color: a burnt-in bar or letter, no stain."""
+    y0, x0, y1, x1 = box
+    pixels = image[y0:y1, x0:x1].reshape(-1, 3)
+    black = (pixels.max(axis=1) <= _INK_LEVEL) & (np.ptp(pixels, axis=1) <= _INK_SPREAD)
+    return bool(black.mean() > _INK_SHARE)
 
 
 def _missed_share(image: RGBImage, cells: Cells, counted: list[FieldCell]) -> float:

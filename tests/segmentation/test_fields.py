@@ -147,3 +147,17 @@ def test_fields_that_people_annotated(real_data):
     counts = [count_cells(read_image(folder / "JPEGImages" / f"{s}.jpg")) for s in stems]
     assert sum(counted.wbc == 1 for counted in counts) >= len(stems) - 2
     assert all(3 <= counted.rbc <= 30 for counted in counts)
+
+
+def test_a_scale_bar_and_specks_of_stain_count_as_nothing():
+    image = field(910, ("lymphocyte",), (300, 400)).image
+    plain = count_cells(image)
+    image[285:291, 300:380] = 0
+    y, x = np.mgrid[:300, :400]
+    for top, left in ((20, 30), (150, 350)):
+        image[np.hypot(y - top, x - left) < 2.5] = (70, 40, 120)
+    marked = count_cells(image)
+    assert (marked.wbc, plain.wbc) == (1, 1)
+    assert abs(marked.rbc - plain.rbc) <= 1
+    assert marked.platelets - plain.platelets <= 2, "specks may pass for platelets, a bar not"
+    assert all(cell.box[2] < 280 or cell.box[3] < 295 for cell in marked.of_kind("Platelets"))
