@@ -57,6 +57,7 @@ __all__ = [
     "file_name",
     "identity_of",
     "is_module",
+    "trainable_backbone",
 ]
 
 BackboneLike: TypeAlias = "str | torch.nn.Module"
@@ -70,6 +71,7 @@ PAPER = (
 """The ten networks of Ghaderzadeh et al. 2022 (doi 10.1002/int.22753), in the paper's order."""
 
 _PREFIXES = ("timm:", "hf-hub:")
+_SMALL_SIDE = 96  # px; networks that take no smaller picture have a fixed size
 
 
 def backbone(name: BackboneLike, weights: str | os.PathLike[str] | None = None) -> Backbone:
@@ -114,6 +116,24 @@ def backbone(name: BackboneLike, weights: str | os.PathLike[str] | None = None) 
 
         return timm_record(canonical)
     raise _unknown(name)
+
+
+def trainable_backbone(name: BackboneLike) -> Backbone:
+    """Look up a backbone that can be trained further: convolutional, and built from its name alone.
+
+    Raises
+    ------
+    InputError
+        There is none of this name, or it cannot be trained here.
+    """
+    record = backbone(name)
+    known = record.name in BACKBONES or record.name.startswith("timm:")
+    if known and not record.prefix_tokens and record.minimum_size <= _SMALL_SIDE:
+        return record
+    raise InputError(
+        f"{record.name} cannot be fine-tuned here, only used as it is; expected a convolutional "
+        f"network of the table or of timm: {', '.join(BACKBONES)}, timm:NAME."
+    )
 
 
 def canonical_name(name: str) -> str:
