@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hybridleuk.data.manifest import Manifest
+from hybridleuk.embeddings.backbones import backbones_of
 from hybridleuk.exceptions import InputError
 from hybridleuk.hybrid import FEATURES, HybridFeatures
 from hybridleuk.models.hybrid import CLASSIFIERS, HybridClassifier
@@ -173,11 +174,9 @@ def _has_random_weights(estimator: Any) -> bool:
 def _finetuned(features: Mapping[str, Any], finetuning: Mapping[str, Any]) -> Any:
     from hybridleuk.models.finetuned import FineTunedCNN
 
-    backbone = features.get("backbone", HybridFeatures().backbone)
+    backbone = backbones_of(features.get("backbone", HybridFeatures().backbone))[0]
     weights = features.get("weights", "default")
-    if not isinstance(backbone, str):
-        backbone = backbone[0]
-        weights = weights[0] if isinstance(weights, (list, tuple)) else weights
+    weights = weights[0] if isinstance(weights, (list, tuple)) else weights
     accepted = FineTunedCNN().get_params()
     shared = {
         name: value

@@ -30,6 +30,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybridleuk.embeddings.backbones import (
+    backbone,
+    backbone_name,
+    backbones_of,
+    file_name,
+    identity_of,
+    is_module,
+)
+from hybridleuk.embeddings.described import metadata_for
 from hybridleuk.exceptions import InputError, ModelFileError, OutputError
 from hybridleuk.models.hybrid import HybridClassifier
 
@@ -149,6 +158,7 @@ def _described(model: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
 def _described_hybrid(model: HybridClassifier) -> tuple[dict[str, Any], dict[str, bytes]]:
     import skops.io
 
+    _check_networks(model)
     head = copy.copy(model.head_)
     members = {}
     if hasattr(head, "booster_"):
@@ -176,9 +186,28 @@ def _network_members(model: HybridClassifier) -> dict[str, bytes]:
     members = {}
     for name, extractor in model.features_.extractors().items():
         if name != "morphology":
+            record = backbone(extractor.backbone, extractor.weights)
             state = {key: value.contiguous() for key, value in extractor.network_state().items()}
-            members[f"weights/{extractor.backbone}.safetensors"] = safetensors.torch.save(state)
+            # What the table does not know, the weights themselves have to say.
+            said = metadata_for(record) if identity_of(record) != record.name else None
+            members[_weights_member(record.name)] = safetensors.torch.save(state, said)
     return members
+
+
+def _weights_member(name: str) -> str:
+    return f"weights/{file_name(name)}.safetensors"
+
+
+def _check_networks(model: HybridClassifier) -> None:
+    """Refuse what a file without code cannot bring back."""
+    own = [name for name in backbones_of(model.backbone) if is_module(name)]
+    if own and model.features != "morphology":
+        raise InputError(
+            f"The backbone {backbone_name(own[0])} is a network of one's own, and a model file "
+            "holds no code that could build it again; train with a backbone that has a name (with "
+            "weights written by hybridleuk.embeddings.states.write_weights, where it is one of "
+            "torchvision or timm), or keep the Python objects themselves."
+        )
 
 
 def _described_network(model: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -327,11 +356,11 @@ def _unpacked_weights(model: HybridClassifier, members: dict[str, bytes]) -> lis
     """Lay the networks' weights in a folder that lives as long as the model."""
     folder = tempfile.TemporaryDirectory(prefix="hybridleuk-")
     weakref.finalize(model, folder.cleanup)
-    names = [model.backbone] if isinstance(model.backbone, str) else model.backbone
     paths = []
-    for name in names:
-        target = Path(folder.name, f"{name}.safetensors")
-        target.write_bytes(members[f"weights/{name}.safetensors"])
+    for given in backbones_of(model.backbone):
+        member = _weights_member(backbone_name(given))
+        target = Path(folder.name, Path(member).name)
+        target.write_bytes(members[member])
         paths.append(str(target))
     return paths
 

@@ -18,7 +18,7 @@ from hybridleuk import progress
 from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
 from hybridleuk.data.splits import check_labels
-from hybridleuk.embeddings.backbones import backbone as find_backbone
+from hybridleuk.embeddings.backbones import trainable_backbone as find_backbone
 from hybridleuk.embeddings.preprocessing import View, check_view
 from hybridleuk.embeddings.runtime import exact_float32, resolve_device
 from hybridleuk.embeddings.weights import load_network
@@ -54,7 +54,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
     Parameters
     ----------
     backbone : str, default "squeezenet1_0"
-        A name from :data:`hybridleuk.embeddings.backbones.BACKBONES`.
+        A name from :data:`hybridleuk.embeddings.backbones.BACKBONES`, or ``timm:NAME`` of a
+        convolutional network.
     weights : {"default", "bundled", "random"} or path, default "default"
         As in :class:`hybridleuk.DeepEmbeddings`.
     view : {"image", "segmented", "cells"}, default "image"

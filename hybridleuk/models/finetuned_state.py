@@ -13,7 +13,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from hybridleuk.embeddings.backbones import backbone as find_backbone
+from hybridleuk.embeddings.backbones import trainable_backbone as find_backbone
 from hybridleuk.exceptions import ModelFileError
 from hybridleuk.models.augmentation import Augmentation
 from hybridleuk.models.training_network import ImageClassifier, empty_classifier

@@ -20,6 +20,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from hybridleuk.embeddings.backbones import Backbone
 from hybridleuk.embeddings.network import empty_network
+from hybridleuk.embeddings.pooling import as_map
 from hybridleuk.embeddings.runtime import Precision, resolve_precision
 
 __all__ = ["ImageClassifier", "empty_classifier", "start_head", "training_precision"]
@@ -60,9 +61,7 @@ class ImageClassifier(nn.Module):
         super().__init__()
         self.frozen_statistics = frozen_statistics
         self.rectified = record.default_layer in record.rectified
-        self.backbone = cast(
-            nn.Module, create_feature_extractor(network, {record.default_layer: "map"})
-        )
+        self.backbone = _trunk(network, record)
         # No random numbers are drawn here: `start_head` or a state dict gives the values.
         last = nn.utils.skip_init(nn.Linear, record.width, n_classes)  # type: ignore[no-untyped-call]
         nn.init.zeros_(last.weight)
@@ -95,6 +94,28 @@ class ImageClassifier(nn.Module):
     def head_scores(self, features: torch.Tensor) -> torch.Tensor:
         """Return class scores of pooled features (n, width)."""
         return cast(torch.Tensor, self.head((features - self.center) / self.spread))
+
+
+class _TimmTrunk(nn.Module):
+    """What a network of timm makes before its classifier; some of them cannot be traced."""
+
+    def __init__(self, network: nn.Module, record: Backbone) -> None:
+        super().__init__()
+        self.network = network
+        self.channels_last = record.channels_last
+        for part in record.head:
+            if hasattr(network, part):
+                setattr(network, part, nn.Identity())
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.network.forward_features(images)  # type: ignore[operator]
+        return {"map": as_map(features, channels_last=self.channels_last)}
+
+
+def _trunk(network: nn.Module, record: Backbone) -> nn.Module:
+    if record.source == "timm":
+        return _TimmTrunk(network, record)
+    return cast(nn.Module, create_feature_extractor(network, {record.default_layer: "map"}))
 
 
 def empty_classifier(record: Backbone, n_classes: int) -> ImageClassifier:
