@@ -118,11 +118,13 @@ def read_images(
     ManifestError, ImageError, InputError
         The sources cannot be used, or with ``--strict`` one of their files cannot.
     """
+    from hybridleuk.data.file_hashes import remembering_files
     from hybridleuk.data.manifest import Manifest
 
-    listed = Manifest.from_source(
-        _source(sources), group_column=options.group_column, group_regex=options.group_regex
-    )
+    with remembering_files(resources.cache_place):
+        listed = Manifest.from_source(
+            _source(sources), group_column=options.group_column, group_regex=options.group_regex
+        )
     found = listed.n_found
     if not found:
         raise ManifestError(

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from hybridleuk.data.file_hashes import file_hash
 from hybridleuk.exceptions import ImageError, InputError
 
 __all__ = [
@@ -155,38 +156,21 @@ def image_name(image: ImageLike) -> str:
     return f"array {image.shape}" if isinstance(image, np.ndarray) else os.fspath(image)
 
 
-_sha256_of_file: dict[tuple[str, int, int], str] = {}
-
-
 def image_sha256(image: ImageLike) -> str:
     """Hash what an image is made of: the bytes of the file, or shape and values of the array.
 
-    A file's hash is remembered in this process for as long as its size and time stay the same.
+    A file's hash is remembered for as long as its size and times stay the same, see
+    :mod:`hybridleuk.data.file_hashes`.
     """
     if isinstance(image, np.ndarray):
         content = np.ascontiguousarray(image)
         digest = hashlib.sha256(f"{content.shape}{content.dtype}".encode())
         digest.update(content.tobytes())
         return digest.hexdigest()
-    path = os.path.abspath(image)
     try:
-        key = _identity(path)
-        if key not in _sha256_of_file:
-            with open(path, "rb") as file:
-                _sha256_of_file[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        return _sha256_of_file[key]
+        return file_hash(os.fspath(image))
     except OSError as error:
         raise ImageError(f"{image}: cannot be read ({error.strerror}); check the path.") from error
-
-
-def remember_sha256(path: str, digest: str) -> None:
-    """Keep a hash that was computed elsewhere, so that the file is not read again for it."""
-    _sha256_of_file[_identity(os.path.abspath(path))] = digest
-
-
-def _identity(path: str) -> tuple[str, int, int]:
-    status = os.stat(path)
-    return path, status.st_size, status.st_mtime_ns
 
 
 def _opened(content: bytes, name: str, max_pixels: int) -> Image.Image:

@@ -12,7 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from hybridleuk import progress
-from hybridleuk.data.images import inspect_bytes, read_image, remember_sha256
+from hybridleuk.data.file_hashes import (
+    FileHash,
+    hash_content,
+    known_good_files,
+    remember_good_files,
+)
+from hybridleuk.data.images import inspect_bytes, read_image
 from hybridleuk.exceptions import ImageError
 
 __all__ = [
@@ -24,6 +30,9 @@ __all__ = [
     "walk",
 ]
 
+# Raise it with every change of what `inspect_bytes` accepts.
+_RULES = 1
+_FILES_AT_ONCE = 1024
 _CLUTTER = {"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "__macosx"}
 
 
@@ -51,13 +60,27 @@ def is_clutter(path: Path) -> bool:
 
 
 def inspect_files(paths: list[str]) -> tuple[list[str], list[str | None]]:
-    """Hash files and read their headers: SHA-256 of each, and why it is no usable image or None."""
-    with ThreadPoolExecutor() as pool, progress.task("Reading files", len(paths)) as reading:
-        results = []
-        for result in pool.map(_inspect, paths):
-            results.append(result)
-            reading.advance()
-    return [digest for digest, _ in results], [reason for _, reason in results]
+    """Hash files and read their headers: SHA-256 of each, and why it is no usable image or None.
+
+    Within :func:`~hybridleuk.data.file_hashes.remembering_files`, files that were found good before
+    and have not changed are not read.
+    """
+    found: dict[str, tuple[str, str | None]] = {
+        path: (digest, None) for path, digest in known_good_files(paths, _RULES).items()
+    }
+    todo = [path for path in paths if path not in found]
+    if todo:
+        with ThreadPoolExecutor() as pool, progress.task("Reading files", len(todo)) as reading:
+            for start in range(0, len(todo), _FILES_AT_ONCE):
+                batch = todo[start : start + _FILES_AT_ONCE]
+                good: dict[str, FileHash] = {}
+                for path, (known, reason) in zip(batch, pool.map(_inspect, batch), strict=True):
+                    found[path] = (known.sha256, reason)
+                    if reason is None:
+                        good[path] = known
+                    reading.advance()
+                remember_good_files(good, _RULES)
+    return [found[path][0] for path in paths], [found[path][1] for path in paths]
 
 
 def decode_files(paths: list[str], n_jobs: int | None) -> list[str | None]:
@@ -91,18 +114,17 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^\w.+-]", "_", name.replace("..", "_"))
 
 
-def _inspect(path: str) -> tuple[str, str | None]:
+def _inspect(path: str) -> tuple[FileHash, str | None]:
     try:
-        content = Path(path).read_bytes()
+        known, content = hash_content(path)
     except OSError as error:
-        return "", f"{path}: cannot be read ({error.strerror}); check its permissions."
-    digest = hashlib.sha256(content).hexdigest()
-    remember_sha256(path, digest)
+        reason = f"{path}: cannot be read ({error.strerror}); check its permissions."
+        return FileHash("", ""), reason
     try:
         inspect_bytes(content, name=path)
     except ImageError as error:
-        return digest, str(error)
-    return digest, None
+        return known, str(error)
+    return known, None
 
 
 def _decode(path: str) -> str | None:

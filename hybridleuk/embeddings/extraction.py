@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Network", "Recipe", "extract_rows"]
 
 _LOOKUP_CHUNK = 1024
+_HASHED_AT_ONCE = 64
 _WORTH_PROCESSES = 64  # images whose cells take longer to find than processes to start
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -173,7 +174,8 @@ def _look_up(
     """Fill `rows` from the cache, and list what is missing, each content once."""
     work = _Work()
     place_of: dict[str, int] = {}
-    digests = _ahead(image_sha256, images, pool, ahead=8)
+    parts = (images[i : i + _HASHED_AT_ONCE] for i in range(0, len(images), _HASHED_AT_ONCE))
+    digests = chain.from_iterable(_ahead(_hashes, parts, pool, ahead=8))
     for start in range(0, len(images), _LOOKUP_CHUNK):
         chunk = list(islice(digests, _LOOKUP_CHUNK))
         known = _fetch(set(chunk) - place_of.keys(), recipe, cache)
@@ -189,6 +191,10 @@ def _look_up(
                 work.places.append([place])
         task.advance(sum(digest in known for digest in chunk), "from the cache")
     return work
+
+
+def _hashes(images: Sequence[ImageLike]) -> list[str]:
+    return [image_sha256(image) for image in images]
 
 
 def _fetch(digests: Iterable[str], recipe: Recipe, cache: Cache | None) -> dict[str, Rows]:

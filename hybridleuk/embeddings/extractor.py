@@ -252,9 +252,8 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         return open_cache(self.cache) or nullcontext()
 
     def _resolved_precision(self) -> runtime.Precision:
-        if self.precision in ("fp32", "bf16"):  # every device has them: no need to ask torch
-            return self.precision  # type: ignore[return-value]
-        return runtime.resolve_precision(self.precision, self.device_)
+        known = runtime.precision_without_torch(self.precision, self.device)
+        return known or runtime.resolve_precision(self.precision, self.device_)
 
     def _resolved_batch_size(self) -> int:
         if self.batch_size == "auto":

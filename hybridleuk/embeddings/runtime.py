@@ -5,10 +5,14 @@ Also used for training (:mod:`hybridleuk.models.finetuned`).
 
 from __future__ import annotations
 
+import glob
+import importlib.metadata
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hybridleuk.exceptions import InputError
@@ -24,6 +28,7 @@ __all__ = [
     "default_workers",
     "dtype_of",
     "exact_float32",
+    "precision_without_torch",
     "resolve_device",
     "resolve_precision",
     "running_beside",
@@ -34,6 +39,8 @@ PRECISIONS = ("fp32", "bf16", "fp16", "auto")
 _BATCH_SIZE_CPU = 16
 _MOST_BATCHES_AT_ONCE = 8
 _BATCH_SIZE_GPU = 256
+# What the drivers of NVIDIA (also on Tegra and under WSL), AMD and Intel GPUs put there.
+_GPU_FILES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/dxg", "/dev/kfd", "/dev/dri/*")
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -107,6 +114,48 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
     if precision == "fp16" and device.type == "cpu":
         raise InputError("Precision fp16 is for GPUs; write 'bf16' or 'fp32' for a CPU.")
     return precision  # type: ignore[return-value]
+
+
+def precision_without_torch(precision: str, device: str | torch.device) -> Precision | None:
+    """Find the precision that a name stands for without loading torch, where that is certain.
+
+    Loading torch takes longer than all the rest of a run whose results are in the cache. Certain
+    are names other than ``"auto"`` that every device computes in, and machines that show no sign
+    of a GPU.
+
+    Returns
+    -------
+    {"fp32", "bf16"} or None
+        None where torch has to be asked: :func:`resolve_precision`.
+    """
+    if precision in ("fp32", "bf16"):
+        return precision  # type: ignore[return-value]
+    if precision == "auto" and (device == "cpu" or (device == "auto" and not _may_have_gpu())):
+        flags = _cpu_flags()
+        if flags is not None and _torch_tells_bf16():
+            return "bf16" if flags & {"avx512_bf16", "amx_bf16"} else "fp32"
+    return None
+
+
+def _may_have_gpu() -> bool:
+    """Tell whether there may be a GPU that torch uses; false only where there is certainly none."""
+    if sys.platform != "linux":
+        return True
+    return any(glob.glob(pattern) for pattern in _GPU_FILES)
+
+
+def _cpu_flags() -> set[str] | None:
+    """Read what the processor can do from Linux; None elsewhere, or on another than x86."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((set(line.split()) for line in lines if line.startswith("flags")), None)
+
+
+def _torch_tells_bf16() -> bool:
+    version = importlib.metadata.version("torch").split(".")
+    return (int(version[0]), int(version[1])) >= (2, 8)
 
 
 def check_precision(precision: str) -> None:

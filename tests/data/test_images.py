@@ -5,7 +5,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from hybridleuk.data import images
 from hybridleuk.data.images import check_images, image_sha256, inspect_bytes, read_image
 from hybridleuk.exceptions import ImageError, InputError
 
@@ -179,11 +178,3 @@ def test_hash_follows_content(tmp_path, rgb):
     assert image_sha256(path) != first
     assert image_sha256(rgb) == image_sha256(rgb.copy())
     assert image_sha256(rgb) != image_sha256(rgb.transpose(1, 0, 2))
-
-
-def test_hash_is_not_computed_twice(tmp_path, rgb, monkeypatch):
-    path = tmp_path / "a.png"
-    Image.fromarray(rgb).save(path)
-    first = image_sha256(path)
-    monkeypatch.setattr(images.hashlib, "file_digest", None)
-    assert image_sha256(path) == first
