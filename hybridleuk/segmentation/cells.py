@@ -60,7 +60,7 @@ __all__ = [
     "iter_cells",
 ]
 
-SEGMENTATION_VERSION = 3
+SEGMENTATION_VERSION = 4
 METHODS = ("otsu", "hsv")
 
 _BATCH = 32
@@ -187,14 +187,14 @@ def _find_by_otsu(image: RGBImage) -> Cells:
     scene = look_closely(image)
     found: list[CellMasks] = []
     if "low_contrast" not in scene.flags:
-        groups, red_area = nucleus_groups(scene)
+        groups, red_area, least_area = nucleus_groups(scene)
         areas = np.bincount(groups.ravel())
         areas[0] = 0
         labels = [int(label) for label in np.flatnonzero(areas)]
         red = red_sample(scene, groups, red_area)
         for label in labels:
             masks = draw_cell_masks(cut_out(image, scene, groups, label, red))
-            if is_bystander(masks, image, scene, red_area):
+            if is_bystander(masks, image, scene, least_area):
                 continue
             small, clumped = _beside_the_others(areas[label], areas[labels], red_area)
             found.append(replace(masks, small=small, clumped=clumped))

@@ -26,6 +26,7 @@ _PART_TO_RED_CELL = (0.65, 0.95, 1.45)
 _NOTCHES = (0.8, 0.4, 0.2)
 _WIDEST = 2.4
 _ROUGH_TO_RIM = 1.15
+_BODY_TO_RIM = 1.2
 _HOLE = 0.1
 _MARGIN = 0.2
 _SMALLEST_TO_RED_CELL = 0.22
@@ -34,25 +35,26 @@ _LIGHTEST = 1.27
 _LIGHT = 0.4
 
 
-def nucleus_groups(scene: Scene) -> tuple[Labels, float | None]:
+def nucleus_groups(scene: Scene) -> tuple[Labels, float | None, float | None]:
     """Label the nuclei of leukocytes in a scene, all lobes of one nucleus alike.
 
     Returns
     -------
     groups : ndarray of shape (h, w), int32
         0 is no nucleus; labels are not in any order that matters.
-    red_cell_area : float or None
-        In pixels of the scene, where red cells are seen.
+    red_cell_area, least_area : float or None
+        In pixels of the scene, where red cells are seen: as their rims tell, and the least that
+        their rims or their bodies tell. In a clump either may be far too large.
     """
     parts = _parts(scene.dark)
     if parts.max() == 0:
-        return parts, None
-    red = _red_cell_area(parts, scene)
-    return _large_enough(_joined(parts, scene, red), scene, red), red
+        return parts, None, None
+    red, least = _red_cell_areas(parts, scene)
+    return _large_enough(_joined(parts, scene, red), scene, red), red, least
 
 
-def _red_cell_area(parts: Labels, scene: Scene) -> float | None:
-    """Area of a red cell, if some are seen that are not absurd beside the largest nucleus.
+def _red_cell_areas(parts: Labels, scene: Scene) -> tuple[float | None, float | None]:
+    """Area of a red cell and the least it may be, if some fit beside the largest nucleus.
 
     That some are seen at all is told by their bodies, how large they are by their rims.
     """
@@ -60,11 +62,12 @@ def _red_cell_area(parts: Labels, scene: Scene) -> float | None:
     away = ndi.distance_transform_edt(parts == 0) >= max(2.0, 0.3 * np.sqrt(largest))
     rough = red_cell_radius(scene, away, 0.5 * largest)
     if rough is None:
-        return None
+        return None, None
     radius = circle_radius(scene, away) or _ROUGH_TO_RIM * rough
     if not 0.25 < radius / np.sqrt(largest / np.pi) < 3.0:
-        return None
-    return float(np.pi * radius**2)
+        return None, None
+    least = min(radius, _BODY_TO_RIM * rough)
+    return float(np.pi * radius**2), float(np.pi * least**2)
 
 
 def _parts(dark: BoolImage) -> Labels:
