@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import pickle
 import types
 import weakref
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,7 @@ __all__ = ["frozen_copy", "own_fingerprint", "own_record"]
 
 _KNOWN_CODE = ("torch", "torchvision", "timm")
 _LARGEST_SIDE = 4096
+_KEPT_BY_TORCH = frozenset(vars(nn.Module()))
 _Probed = tuple[str, dict[str, int]]
 _probed: weakref.WeakKeyDictionary[nn.Module, _Probed] = weakref.WeakKeyDictionary()
 
@@ -90,9 +92,7 @@ def own_fingerprint(network: nn.Module) -> str:
     for line in _architecture(network):
         digest.update(f"{line}\n".encode())
     for name, value in [*network.named_parameters(), *network.named_buffers()]:
-        values = value.detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(values.shape)} {values.dtype};".encode())
-        digest.update(values.flatten().view(torch.uint8).numpy().data)
+        digest.update(f"{name} {_described(value)};".encode())
     return digest.hexdigest()
 
 
@@ -172,15 +172,40 @@ def _architecture(network: nn.Module) -> Iterator[str]:
 
 
 def _settings(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield every attribute that torch does not keep itself, and the hooks that change results."""
     for name, value in vars(module).items():
-        if not name.startswith("_") and name != "training" and _is_plain(value):
-            yield name, repr(value)
+        if name not in _KEPT_BY_TORCH:
+            yield name, _described(value)
+    for hooks in (module._forward_pre_hooks, module._forward_hooks):
+        yield from (("hook", _described(hook)) for hook in hooks.values())
 
 
-def _is_plain(value: Any) -> bool:
+def _described(value: Any) -> str:
+    """Write an attribute so that another value gives another text."""
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return repr(value)
     if isinstance(value, (tuple, list)):
-        return all(_is_plain(item) for item in value)
-    return isinstance(value, (str, int, float, bool, type(None)))
+        return f"{type(value).__name__}({', '.join(map(_described, value))})"
+    if isinstance(value, (set, frozenset)):
+        return f"set({', '.join(sorted(map(_described, value)))})"
+    if isinstance(value, Mapping):
+        return f"map({', '.join(f'{_described(k)}: {_described(v)}' for k, v in value.items())})"
+    if isinstance(value, torch.Tensor):
+        return f"{tuple(value.shape)} {value.dtype} {_digest(value)}"
+    if isinstance(value, types.FunctionType):
+        inside = [cell.cell_contents for cell in value.__closure__ or ()]
+        return f"{_code(value.__code__)} {_described([value.__defaults__, inside])}"
+    if isinstance(value, nn.Module):
+        return own_fingerprint(value)
+    try:
+        return hashlib.sha256(pickle.dumps(value, protocol=5)).hexdigest()
+    except Exception:  # not to be told from others of its kind, so from no other at all
+        return f"{type(value).__qualname__} {id(value)}"
+
+
+def _digest(value: torch.Tensor) -> str:
+    values = value.detach().cpu().contiguous().flatten()
+    return hashlib.sha256(values.view(torch.uint8).numpy().data).hexdigest()
 
 
 def _function(member: Any) -> types.FunctionType | None:
