@@ -84,7 +84,7 @@ def prune(
         everything=everything,
         dry_run=dry_run,
     )
-    document = {"path": place, "dry_run": dry_run} | asdict(freed)
+    document = {"path": place, "dry_run": dry_run} | vars(freed)
     return Outcome(document, _prune_shown(place, freed, dry_run), essential=dry_run)
 
 
@@ -94,7 +94,7 @@ def verify(cache: Place = None) -> Outcome:
 
     place = _place(cache)
     found = cache_care.verify(place)
-    document = {"path": place, "sound": found.sound} | asdict(found)
+    document = {"path": place, "sound": found.sound} | vars(found)
     summary: list[Any] = [f"{found.rows:,} rows of the cache in {place} read"]
     if found.repaired:
         summary.append(

@@ -19,6 +19,9 @@ COMMANDS = [
     ("count",),
     ("doctor",),
     ("backbones", "list"),
+    ("cache", "info"),
+    ("cache", "prune"),
+    ("cache", "verify"),
 ]
 IMAGE_COMMANDS = ["extract", "fit", "compare", "segment", "count"]
 FEATURE_OPTIONS = [
