@@ -61,16 +61,8 @@ def is_offline() -> bool:
 
 def cached_file(record: Backbone) -> Path | None:
     """Find the weights of a backbone in Hugging Face's cache."""
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        return None
-    repository, revision = _split(record.hub)
-    for name in _names(record):
-        found = try_to_load_from_cache(repository, name, revision=revision)
-        if isinstance(found, str):
-            return Path(found)
-    return None
+    found = (_cached(record.hub, name) for name in _names(record))
+    return next((path for path in found if path is not None), None)
 
 
 def fetch_from_hub(record: Backbone) -> Path:
@@ -126,8 +118,10 @@ def read_config(repository: str) -> dict[str, Any]:
             "give that with --weights."
         )
 
-    with _readable_errors(problem):
-        path = _fetched(repository, "config.json")
+    path = _cached(repository, "config.json")
+    if path is None:
+        with _readable_errors(problem):
+            path = _fetched(repository, "config.json")
     if path is None:
         raise problem("it has no config.json")
     try:
@@ -157,6 +151,16 @@ def _names(record: Backbone) -> list[str]:
 def _split(repository: str) -> tuple[str, str | None]:
     name, _, revision = repository.partition("@")
     return name, revision or None
+
+
+def _cached(repository: str, file: str) -> Path | None:
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    name, revision = _split(repository)
+    found = try_to_load_from_cache(name, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
 
 
 def _fetched(repository: str, file: str) -> Path | None:
