@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -23,21 +24,31 @@ if TYPE_CHECKING:
     from hybridleuk.embeddings.extractor import DeepEmbeddings
     from hybridleuk.morphology.extractor import MorphologyFeatures
 
-__all__ = ["FEATURES", "BlockScaler", "FeatureKind", "HybridFeatures", "extract_features"]
+__all__ = [
+    "FEATURES",
+    "MEASUREMENTS",
+    "BlockScaler",
+    "FeatureKind",
+    "HybridFeatures",
+    "Measurements",
+    "extract_features",
+]
 
 FeatureKind = Literal["hybrid", "morphology", "deep"]
+Measurements = Literal["portable", "all"]
 FEATURES: tuple[FeatureKind, ...] = ("hybrid", "morphology", "deep")
+MEASUREMENTS: tuple[Measurements, ...] = ("portable", "all")
 _NOT_PART_OF_THE_RECIPE = ("cache", "workers", "device")
 
 
 class BlockScaler(TransformerMixin, BaseEstimator):
     """Standardise every feature, bound it, then give every block the same total variance.
 
-    A feature becomes ``z = (x - mean) / std``, then ``bound * tanh(z / bound)``: a value however far
-    from all that was seen while fitting, as another microscope yields, moves a distance by no more
-    than `bound` standard deviations. Divided by its new standard deviation and by ``sqrt(d_b)``, with
-    ``d_b`` the number of features of block *b* that vary, 500 embedding values do not outvote 100
-    measurements. Features that do not vary become 0.
+    A feature becomes ``z = (x - mean) / std``, then ``bound * tanh(z / bound)``: a value however
+    far from all that was seen while fitting, as another microscope yields, moves a distance by no
+    more than `bound` standard deviations. Divided by its new standard deviation and by
+    ``sqrt(d_b)``, with ``d_b`` the number of features of block *b* that vary, 500 embedding values
+    do not outvote 100 measurements. Features that do not vary become 0.
 
     Parameters
     ----------
@@ -156,6 +167,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         self,
         features: FeatureKind = "hybrid",
         *,
+        measurements: Measurements = "portable",
         backbone: BackboneLike | Sequence[BackboneLike] = "squeezenet1_0",
         weights: Any = "default",
         view: str = "image",
@@ -169,6 +181,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         random_state: int = 0,
     ) -> None:
         self.features = features
+        self.measurements = measurements
         self.backbone = backbone
         self.weights = weights
         self.view = view
@@ -267,7 +280,15 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         )
 
     def _table(self, X: Any) -> FeatureTable:
-        return X if isinstance(X, FeatureTable) else self.extract(X)
+        if self.measurements not in MEASUREMENTS:
+            raise InputError(
+                f"measurements is {self.measurements!r}; expected one of {', '.join(MEASUREMENTS)}."
+            )
+        table = X if isinstance(X, FeatureTable) else self.extract(X)
+        measured = table.blocks.get("morphology")
+        if measured is None or self.measurements == "all":
+            return table
+        return replace(table, blocks={**table.blocks, "morphology": _portable(measured)})
 
     def _provenance(self, extractors: Mapping[str, Any]) -> dict[str, Any]:
         from hybridleuk import __version__
@@ -302,6 +323,19 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
 def extract_features(manifest: Manifest, **parameters: Any) -> FeatureTable:
     """Extract what :class:`HybridFeatures` with these parameters extracts, one row per image."""
     return HybridFeatures(**parameters).extract(manifest)
+
+
+def _portable(measured: pd.DataFrame) -> pd.DataFrame:
+    from hybridleuk.morphology.catalogue import portable_columns
+
+    names = [str(column) for column in measured.columns]
+    kept = set(portable_columns(names))
+    if not kept:
+        raise InputError(
+            f"None of the {measured.shape[1]} morphology columns is portable to another "
+            "microscope; set measurements to 'all' to learn from them nevertheless."
+        )
+    return measured.loc[:, [name in kept for name in names]]
 
 
 def _block(extractor: Any, images: list[Any]) -> pd.DataFrame:

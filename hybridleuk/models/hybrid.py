@@ -14,7 +14,7 @@ from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.splits import check_labels
 from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
-from hybridleuk.hybrid import FeatureKind, HybridFeatures
+from hybridleuk.hybrid import FeatureKind, HybridFeatures, Measurements
 from hybridleuk.models.classifiers import SVMClassifier, XGBoostClassifier
 from hybridleuk.models.uncertainty import PredictionSets
 
@@ -30,7 +30,9 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     ----------
     classifier : {"svm", "xgboost"}, default "svm"
     features : {"hybrid", "morphology", "deep"}, default "hybrid"
-    backbone, weights, view, layers, pooling, spacing, device, precision, cache, workers
+    measurements, backbone, weights, view, layers, pooling, spacing
+        As in :class:`hybridleuk.HybridFeatures`.
+    device, precision, cache, workers
         As in :class:`hybridleuk.HybridFeatures`.
     class_weight : "balanced", dict or None, default "balanced"
     tune : bool, default False
@@ -65,6 +67,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         classifier: str = "svm",
         features: FeatureKind = "hybrid",
         *,
+        measurements: Measurements = "portable",
         backbone: str | Sequence[str] = "squeezenet1_0",
         weights: Any = "default",
         view: str = "image",
@@ -82,6 +85,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     ) -> None:
         self.classifier = classifier
         self.features = features
+        self.measurements = measurements
         self.backbone = backbone
         self.weights = weights
         self.view = view

@@ -17,7 +17,7 @@ from hybridleuk.exceptions import InputError
 from hybridleuk.morphology.catalogue_color import background_features, color_features
 from hybridleuk.morphology.catalogue_shape import shape_features
 from hybridleuk.morphology.catalogue_texture import texture_features
-from hybridleuk.morphology.feature import PROPERTIES, Feature
+from hybridleuk.morphology.feature import PORTABLE, PROPERTIES, Feature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,14 +28,16 @@ __all__ = [
     "FAMILIES",
     "IMAGE_COLUMNS",
     "MORPHOLOGY_VERSION",
+    "PORTABLE",
     "PROPERTIES",
     "Feature",
     "catalogue_table",
+    "portable_columns",
     "select_features",
 ]
 
 # Part of every cache key: raise it whenever any feature's value changes.
-MORPHOLOGY_VERSION = 2
+MORPHOLOGY_VERSION = 3
 
 DEFAULT_FAMILIES = ("shape", "color", "texture")
 FAMILIES = (*DEFAULT_FAMILIES, "background")
@@ -92,6 +94,32 @@ def select_features(
             f"families of {', '.join(FAMILIES)}, or require less."
         )
     return selected
+
+
+def portable_columns(columns: Iterable[str]) -> list[str]:
+    """Pick the columns of an image whose features have all properties of :data:`PORTABLE`.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        ``<feature>__<aggregate>`` and names of :data:`IMAGE_COLUMNS`, as
+        :class:`~hybridleuk.MorphologyFeatures` names them. Features that are not in the catalogue
+        are the user's own, and kept.
+
+    Examples
+    --------
+    >>> from hybridleuk.morphology.catalogue import portable_columns
+    >>> portable_columns(["cell_count", "nucleus_area__mean", "nc_ratio_cell__mean", "mine__max"])
+    ['nc_ratio_cell__mean', 'mine__max']
+    """
+    return [column for column in columns if _is_portable(column)]
+
+
+def _is_portable(column: str) -> bool:
+    if column in IMAGE_COLUMNS:
+        return column == "qc_no_cell"
+    feature = CATALOGUE.get(column.rpartition("__")[0])
+    return feature is None or all(getattr(feature, name) for name in PORTABLE)
 
 
 def catalogue_table() -> pd.DataFrame:

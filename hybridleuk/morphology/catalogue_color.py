@@ -43,7 +43,7 @@ def _color(region: str) -> Iterator[Feature]:
     for channel, row in read_rows(_CHANNELS):
         low, high = row.pop("range")
         what, free = row.pop("formula"), row.pop("scale_free")
-        row = {**row, "region": region, "family": "color", "scale_free": True}
+        row |= {"region": region, "family": "color", "scale_free": True, "focus_free": True}
         name = f"{region}_{channel}"
         mean = partial(color.color_mean, channel=channel)
         std = partial(color.color_std, channel=channel)
@@ -54,14 +54,20 @@ def _color(region: str) -> Iterator[Feature]:
         limits = (0.0, high - low)
         yield Feature(f"{name}_std", std, range=limits, formula=f"std of {what}", **row)
         if channel in color.SKEWED:
-            row |= {"unit": "1", "range": (-float("inf"), float("inf")), "scale_free": False}
+            row |= {"unit": "1", "range": (-float("inf"), float("inf"))}
+            row |= {"scale_free": False, "focus_free": False}
             yield Feature(f"{name}_skew", skew, formula=f"skewness of {what}", **row)
     yield from _stain(region)
 
 
 def _stain(region: str) -> Iterator[Feature]:
     row = partial(
-        Feature, region=region, family="color", source="Ruifrok 2001; Landini", scale_free=True
+        Feature,
+        region=region,
+        family="color",
+        source="Ruifrok 2001; Landini",
+        scale_free=True,
+        focus_free=True,
     )
     for percent in _PERCENTS:
         yield row(
@@ -105,6 +111,7 @@ def _contrast() -> Iterator[Feature]:
             "range": (low - high, high - low),
             "illumination_free": row["scale_free"],
             "scale_free": True,
+            "focus_free": True,
         }
         function = partial(color.contrast, channel=channel)
         yield Feature(f"contrast_{channel}", function, "both", "color", **row)
@@ -118,6 +125,7 @@ def _contrast() -> Iterator[Feature]:
         formula="CIE 1976 difference of mean nucleus and mean cytoplasm",
         source="CIE 1976",
         scale_free=True,
+        focus_free=True,
     )
 
 
@@ -130,6 +138,7 @@ def _zones() -> Iterator[Feature]:
         source="haematology",
         scale_free=True,
         illumination_free=True,
+        focus_free=True,
     )
     yield row(
         "nucleus_rim_contrast",
@@ -160,4 +169,5 @@ def background_features() -> Iterator[Feature]:
                 source="Ruifrok 2001",
                 scale_free=True,
                 illumination_free=True,
+                focus_free=True,
             )

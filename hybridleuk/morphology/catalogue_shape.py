@@ -61,13 +61,16 @@ def shape_features() -> Iterator[Feature]:
                 region,
                 "shape",
                 illumination_free=True,
+                focus_free=True,
                 **row,
             )
         if region != "cytoplasm":
             yield from _invariants(region)
     for name, row in read_rows(_RELATIONS):
         function = getattr(shape if hasattr(shape, name) else zones, name)
-        yield Feature(name, function, "both", "shape", illumination_free=True, **row)
+        yield Feature(
+            name, function, "both", "shape", illumination_free=True, focus_free=True, **row
+        )
 
 
 def _invariants(region: str) -> Iterator[Feature]:
@@ -78,6 +81,7 @@ def _invariants(region: str) -> Iterator[Feature]:
         unit="1",
         scale_free=True,
         illumination_free=True,
+        focus_free=True,
     )
     for order in range(2, 7):
         yield row(

@@ -127,7 +127,7 @@ class MorphologyFeatures(TakesImages, TransformerMixin, BaseEstimator):
     In each image the leukocytes are found (:func:`hybridleuk.find_cells`) and measured
     (:data:`hybridleuk.morphology.catalogue.CATALOGUE`). An image's row aggregates its *usable*
     cells: the central one, if the image is a single-cell crop; else all that carry no flag of
-    :data:`hybridleuk.morphology.measuring.UNUSABLE`; if none is left, all. Nothing is learned by
+    :data:`hybridleuk.segmentation.records.UNUSABLE`; if none is left, all. Nothing is learned by
     ``fit``, nothing depends on labels.
 
     Parameters

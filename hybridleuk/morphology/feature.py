@@ -13,11 +13,14 @@ import numpy.typing as npt
 from hybridleuk.exceptions import InputError
 from hybridleuk.morphology.region import CellRegions, Region
 
-__all__ = ["COMPARTMENTS", "PROPERTIES", "Feature", "read_rows"]
+__all__ = ["COMPARTMENTS", "PORTABLE", "PROPERTIES", "Feature", "read_rows"]
 
-PROPERTIES = ("scale_free", "rotation_free", "illumination_free")
+PROPERTIES = ("scale_free", "rotation_free", "illumination_free", "focus_free")
+# What still means the same under another microscope, lamp and camera.
+PORTABLE = ("scale_free", "illumination_free", "focus_free")
 # Color and texture of the whole cell add nothing to those of its two parts.
 COMPARTMENTS = ("nucleus", "cytoplasm")
+_AT_STANDARD = frozenset({"color", "background"})
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,14 @@ class Feature:
         The value stays when the image is turned by quarters or flipped.
     illumination_free : bool
         The value stays when each color channel is brighter or darker by a factor.
+    focus_free : bool
+        The value hardly changes when the image is out of focus by 1 % of the cell's diameter.
+
+    Notes
+    -----
+    Shape and texture are measured in the image as it is. Color, and what is relative to the
+    background, is measured in the cell at standard magnification and sharpness
+    (:attr:`~hybridleuk.morphology.region.CellRegions.standard`).
     """
 
     name: str
@@ -60,10 +71,12 @@ class Feature:
     scale_free: bool = False
     rotation_free: bool = True
     illumination_free: bool = False
+    focus_free: bool = False
 
     def measure(self, cell: CellRegions) -> float:
         """Measure one cell; 0 where the feature is undefined."""
-        value = self.function(cell if self.region == "both" else getattr(cell, self.region))
+        seen = cell.standard if self.family in _AT_STANDARD else cell
+        value = self.function(seen if self.region == "both" else getattr(seen, self.region))
         return value if isfinite(value) else 0.0
 
     def __call__(self, mask: npt.NDArray[Any], image: npt.NDArray[np.uint8] | None = None) -> float:

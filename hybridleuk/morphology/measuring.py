@@ -16,18 +16,16 @@ from hybridleuk.exceptions import InputError
 from hybridleuk.morphology.catalogue import CATALOGUE, MORPHOLOGY_VERSION
 from hybridleuk.morphology.feature import Feature
 from hybridleuk.morphology.region import CellRegions
-from hybridleuk.segmentation.records import Cell, Cells
+from hybridleuk.segmentation.records import UNUSABLE, Cell, Cells
 
 __all__ = [
     "MARKS",
-    "UNUSABLE",
     "ExtraFeatures",
     "cell_regions",
     "check_extra",
     "in_parallel",
     "measure_images",
     "measure_values",
-    "usable_cells",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -35,9 +33,6 @@ ExtraFeatures: TypeAlias = Mapping[
     str, Callable[[npt.NDArray[np.bool_], npt.NDArray[np.uint8]], float]
 ]
 
-UNUSABLE = frozenset(
-    {"touches_border", "too_small", "low_contrast", "smudge_like", "nucleus_outside", "clumped"}
-)
 # What stands before the values of a cell: see :func:`measure_images`.
 MARKS = ("usable", "flagged", "field_area")
 IMAGES_PER_BATCH = 16
@@ -61,9 +56,8 @@ def measure_values(image: RGBImage, cells: Cells, features: Sequence[Feature]) -
     values = np.zeros((len(cells), len(features)))
     for row, cell in zip(values, cells.cells, strict=True):
         regions = cell_regions(image, cells, cell, background)
-        parts = {name: getattr(regions, name) for name in (*_PARTS, "cell")} | {"both": regions}
-        row[:] = [feature.function(parts[feature.region]) for feature in features]
-    return np.where(np.isfinite(values), values, 0.0)
+        row[:] = [feature.measure(regions) for feature in features]
+    return values
 
 
 def measure_extra(image: RGBImage, cells: Cells, extra: ExtraFeatures) -> Floats:
@@ -107,20 +101,6 @@ def check_extra(extra: ExtraFeatures | None) -> dict[str, Callable[..., float]]:
     return checked
 
 
-def usable_cells(cells: Iterable[Cell]) -> npt.NDArray[np.bool_]:
-    """Mark the cells an image's features are aggregated over.
-
-    The central cell, if the image is about one; else all cells without a flag of
-    :data:`UNUSABLE`; else, as nothing better is there, all cells.
-    """
-    listed = list(cells)
-    central = np.array([cell.central for cell in listed], dtype=bool)
-    if central.any():
-        return central
-    sound = np.array([not UNUSABLE.intersection(cell.flags) for cell in listed], dtype=bool)
-    return sound if sound.any() else np.ones(len(listed), dtype=bool)
-
-
 def measure_images(
     images: Sequence[ImageLike],
     features: Sequence[Feature],
@@ -136,8 +116,8 @@ def measure_images(
     ------
     ndarray of shape (n_cells, 3 + n_features + n_extra)
         The :data:`MARKS`: whether the cell is to be aggregated, whether it has a flag of
-        :data:`UNUSABLE`, how many pixels the image has (0 if it is cut around one cell, whose
-        surroundings then tell nothing of the smear); then the values.
+        :data:`~hybridleuk.segmentation.records.UNUSABLE`, how many pixels the image has (0 if it
+        is cut around one cell, whose surroundings then tell nothing of the smear); then the values.
     """
     with ExitStack() as open_until_done:
         store = open_cache(cache)
@@ -226,7 +206,8 @@ def _measured_batch(
 
     def measured(image: RGBImage, cells: Cells) -> Floats:
         marks = np.zeros((len(cells), len(MARKS)))
-        marks[:, 0] = usable_cells(cells.cells)
+        usable = {cell.number for cell in cells.usable()}
+        marks[:, 0] = [cell.number in usable for cell in cells.cells]
         marks[:, 1] = [bool(UNUSABLE.intersection(cell.flags)) for cell in cells.cells]
         is_crop = any(cell.central for cell in cells.cells)
         marks[:, 2] = 0 if is_crop else image.shape[0] * image.shape[1]

@@ -267,6 +267,21 @@ class CellRegions:
         self.cytoplasm = Region(cytoplasm, image)
         whole = np.asarray(nucleus, bool) | np.asarray(cytoplasm, bool)
         self.cell = Region(whole, image)
+        self._given = (image, np.asarray(nucleus, bool), np.asarray(cytoplasm, bool))
+
+    @cached_property
+    def standard(self) -> CellRegions:
+        """The same cell at standard magnification and sharpness, where its color is measured.
+
+        See :func:`hybridleuk.segmentation.standard.standard_cell`.
+        """
+        from hybridleuk.segmentation.standard import standard_cell
+
+        image, nucleus, cytoplasm = self._given
+        if image is None:
+            raise ValueError("This feature needs the image; CellRegions was given only masks.")
+        image, nucleus, cytoplasm = standard_cell(image, nucleus, cytoplasm)
+        return CellRegions(nucleus, cytoplasm, image, self.background)
 
 
 def bounding_box(mask: Mask) -> tuple[int, int, int, int]:

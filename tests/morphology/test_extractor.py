@@ -13,8 +13,6 @@ from hybridleuk.exceptions import ImageError, InputError
 from hybridleuk.morphology import measuring
 from hybridleuk.morphology.catalogue import CATALOGUE, IMAGE_COLUMNS, select_features
 from hybridleuk.morphology.extractor import CELL_COLUMNS, measure_cells
-from hybridleuk.morphology.measuring import UNUSABLE, usable_cells
-from hybridleuk.segmentation.records import FLAGS, Cell
 
 BLANK = np.full((64, 64, 3), 235, dtype=np.uint8)
 
@@ -108,27 +106,11 @@ def test_an_image_without_cells_has_defined_values(images):
     assert not table.isna().any(axis=None)
 
 
-def cell(number, *flags, central=False):
-    return Cell(number, (0, 0, 1, 1), (0.0, 0.0), flags, central)
-
-
-def test_the_central_cell_is_preferred_then_sound_ones_then_all():
-    sound, doubtful = cell(1), cell(2, "clumped")
-    assert usable_cells([sound, cell(2, "clumped", central=True)]).tolist() == [False, True]
-    assert usable_cells([sound, doubtful, cell(3, "no_cytoplasm")]).tolist() == [True, False, True]
-    assert usable_cells([doubtful, doubtful]).tolist() == [True, True]
-    assert usable_cells([]).tolist() == []
-
-
-def test_flags_that_make_a_cell_unusable_exist():
-    assert set(FLAGS) >= UNUSABLE
-
-
 def test_aggregates_of_a_field_are_those_of_its_usable_cells():
     field = draw_field(("lymphocyte", "lymphocyte", "neutrophil"), size=(300, 400), random_state=1)
     cells = find_cells(field.image)
     table = measure_cells(field.image, cells)
-    kept = table[usable_cells(cells.cells)]
+    kept = table[table["number"].isin([cell.number for cell in cells.usable()])]
     assert len(kept) >= 2
     aggregates = ["mean", "std", "min", "max", "median"]
     morphology = MorphologyFeatures(["shape"], aggregates, cache=None)
