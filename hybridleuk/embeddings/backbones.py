@@ -195,7 +195,10 @@ def _described(name: str, weights: str | os.PathLike[str] | None) -> Backbone | 
         return None
     known = BACKBONES.get(name)
     other = known is not None and known.architecture != found.architecture
-    return None if other else replace(found, name=name)
+    if other:
+        return None
+    # Under another name it is built as before.
+    return found if found.name == name else replace(found, name=name, builder=found.architecture)
 
 
 def _spelling(name: str) -> str:

@@ -96,14 +96,16 @@ def write_weights(path: str | os.PathLike[str], state: State, record: Backbone) 
 
 @contextmanager
 def _written(target: Path) -> Iterator[Path]:
+    import safetensors
+
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         yield unfinished
         os.replace(unfinished, target)
-    except OSError as error:
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"{target} cannot be written ({error.strerror or error}); free some space or choose "
-            "another folder."
+            f"{target} cannot be written ({reason}); free some space or choose another folder."
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
