@@ -63,7 +63,9 @@ def prune(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove the whole cache.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Only tell what would be removed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be removed.")
+    ] = False,
 ) -> Outcome:
     """Remove results; without options only what cannot be used any more.
 

@@ -76,13 +76,17 @@ def test_damage_that_another_process_found_is_reported_too(filled, notes):
 
 
 def test_an_index_that_leads_to_another_row_is_noticed(filled):
+    """A row that is whole, with its right checksum, but is not the one that was asked for."""
     first, second = list(ROWS)[:2]
     with Cache(filled.parent) as cache:
-        cache.store(("UPDATE contents SET value = (SELECT value FROM contents WHERE id = 2) "
-                     "WHERE id = ?", [(1,)]))  # fmt: skip
-        found = cache.get_many([first, second])
+        one = " WHERE id = ?"
+        other = "(SELECT {0} FROM {1} WHERE id = 2)"
+        cache.store(
+            ("UPDATE entries SET checksum = " + other.format("checksum", "entries") + one, [(1,)]),
+            ("UPDATE contents SET value = " + other.format("value", "contents") + one, [(1,)]),
+        )
+        assert set(cache.get_many([first, second])) == {second}
         assert cache.damaged == 1
-    assert len(found) == 1
 
 
 @pytest.mark.parametrize("seed", range(4))
