@@ -18,6 +18,7 @@ from .options import (
     FeatureOptions,
     ImageOptions,
     ImageSource,
+    Measurements,
     Overwrite,
     ResourceOptions,
     Seed,
@@ -55,6 +56,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    measurements: Measurements = "portable",
     folds: Annotated[
         int, typer.Option(min=2, metavar="N", help="Parts that are tested in turn.")
     ] = 5,
@@ -95,7 +97,7 @@ def compare(
     An interrupted comparison resumes: the same command computes only what is missing.
     """
     chosen = _candidates(candidate, features.features)
-    parameters = features.parameters(resources)
+    parameters = features.parameters(resources) | {"measurements": measurements}
     replaced = claim_comparison(output, overwrite=overwrite)
     manifest, account = read_images(
         images, listing, resources, labels=True, per_class=per_class, seed=seed

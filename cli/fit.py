@@ -12,7 +12,15 @@ from hybridleuk.exceptions import InputError
 
 from .console import Outcome, current_screen
 from .images import Account, read_images
-from .options import FeatureOptions, ImageOptions, ImageSource, Overwrite, ResourceOptions, Seed
+from .options import (
+    FeatureOptions,
+    ImageOptions,
+    ImageSource,
+    Measurements,
+    Overwrite,
+    ResourceOptions,
+    Seed,
+)
 from .outputs import claim_file, clear
 from .weights import check_networks
 
@@ -39,6 +47,7 @@ def fit(
     classifier: Annotated[
         Literal["svm", "xgboost", "finetuned"], typer.Option(help="What is fitted.")
     ] = "svm",
+    measurements: Measurements = "portable",
     tune: Annotated[
         bool, typer.Option("--tune", help="Search settings on inner, group-disjoint folds.")
     ] = False,
@@ -63,7 +72,7 @@ def fit(
     claim_file(output, overwrite=overwrite)
     parameters = features.parameters(resources) | {"random_state": seed}
     if classifier != "finetuned":
-        parameters |= {"tune": tune, "alpha": alpha}
+        parameters |= {"tune": tune, "alpha": alpha, "measurements": measurements}
     elif tune or features.features:
         current_screen().noted("A fine-tuned network makes no use of --tune and --features.")
 

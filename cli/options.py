@@ -18,6 +18,7 @@ __all__ = [
     "ImageOptions",
     "ImageSource",
     "ImageSources",
+    "Measurements",
     "Overwrite",
     "ResourceOptions",
     "Seed",
@@ -50,6 +51,14 @@ DirectoryOutput = Annotated[
     Path,
     typer.Option(
         "--output", "-o", metavar="DIR", help="Folder to write into.", rich_help_panel=_OUTPUT
+    ),
+]
+Measurements = Annotated[
+    Literal["portable", "all"],
+    typer.Option(
+        help="Morphology to learn from: what means the same under another microscope, lamp and "
+        "camera, or everything.",
+        rich_help_panel=_FEATURES,
     ),
 ]
 Seed = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -152,6 +152,8 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         Name and width of each block.
     names_ : list of str
         Name of every feature.
+    versions_ : dict of str to int
+        Of the code that found cells, measured and cut pictures when this was fitted.
 
     Examples
     --------
@@ -199,12 +201,14 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         table = self._table(X)
         self.blocks_ = dict(zip(table.blocks, table.block_sizes, strict=True))
         self.names_ = table.feature_names
+        self.versions_ = dict(table.provenance.get("versions", _versions(table.blocks)))
         self.scaler_ = BlockScaler(table.block_sizes).fit(table.matrix())
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
         """Return scaled features of shape (n, n_features)."""
         check_is_fitted(self)
+        self._check_versions(X)
         table = self._table(X)
         found = dict(zip(table.blocks, table.block_sizes, strict=True))
         if found != self.blocks_:
@@ -290,6 +294,19 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
             return table
         return replace(table, blocks={**table.blocks, "morphology": _portable(measured)})
 
+    def _check_versions(self, X: Any) -> None:
+        """Refuse what was measured in another way than what was fitted, under the same names."""
+        if isinstance(X, FeatureTable):
+            found = X.provenance.get("versions", self.versions_)
+        else:
+            found = _versions(self.blocks_)
+        if dict(found) != self.versions_:
+            raise InputError(
+                f"Fitted on features of the versions {self.versions_ or 'before 2'}, but these "
+                f"would be of {dict(found)}, whose values differ under the same names; fit again "
+                "with this version of hybridleuk."
+            )
+
     def _provenance(self, extractors: Mapping[str, Any]) -> dict[str, Any]:
         from hybridleuk import __version__
 
@@ -312,6 +329,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
             "python": platform.python_version(),
             "parameters": recipe,
             "embeddings": described,
+            "versions": _versions(extractors),
         }
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
@@ -323,6 +341,26 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
 def extract_features(manifest: Manifest, **parameters: Any) -> FeatureTable:
     """Extract what :class:`HybridFeatures` with these parameters extracts, one row per image."""
     return HybridFeatures(**parameters).extract(manifest)
+
+
+def _versions(blocks: Iterable[str]) -> dict[str, int]:
+    """Versions of whatever changes the values of some blocks."""
+    from hybridleuk.embeddings.preprocessing import PREPROCESSING_VERSION
+    from hybridleuk.morphology.catalogue import MORPHOLOGY_VERSION
+    from hybridleuk.segmentation.cells import SEGMENTATION_VERSION
+
+    needed: dict[str, int] = {}
+    for block in blocks:
+        if block == "morphology":
+            needed |= {"segmentation": SEGMENTATION_VERSION, "morphology": MORPHOLOGY_VERSION}
+        elif block.endswith("__image"):
+            needed["preprocessing"] = PREPROCESSING_VERSION
+        else:
+            needed |= {
+                "segmentation": SEGMENTATION_VERSION,
+                "preprocessing": PREPROCESSING_VERSION,
+            }
+    return needed
 
 
 def _portable(measured: pd.DataFrame) -> pd.DataFrame:

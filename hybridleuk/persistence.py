@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "load_model", "model_card", "save_model"]
 
-FORMAT = 1
+FORMAT = 2
 _HEADER = "model.json"
 _SEAL = "sha256"
 _ESTIMATORS = "estimators.skops"
@@ -175,6 +175,7 @@ def _described_hybrid(model: HybridClassifier) -> tuple[dict[str, Any], dict[str
         "kind": "hybrid",
         "parameters": _portable(model.get_params(deep=False)),
         "blocks": model.features_.blocks_,
+        "measured_with": model.features_.versions_,
         "feature_names": [str(name) for name in model.features_.get_feature_names_out()],
     }
     return part, members
@@ -296,6 +297,20 @@ def _changed(path: Any, name: str) -> ModelFileError:
 def _read_1(
     header: dict[str, Any], members: dict[str, bytes], path: Path
 ) -> HybridClassifier | FineTunedCNN:
+    """Read the format without bounds of features, choice of measurements, and their versions."""
+    if header.get("kind") != "hybrid":
+        return _read_2(header, members, path)
+    parameters = {**header.get("parameters", {}), "measurements": "all"}
+    model = _read_2({**header, "parameters": parameters, "measured_with": {}}, members, path)
+    scaler = model.features_.scaler_
+    varies = np.isfinite(scaler.scale_)
+    scaler.bound = None
+    scaler.spread_ = np.where(varies, 1.0, np.inf)
+    scaler.scale_ = np.where(varies, scaler.scale_, 1.0)
+    return model
+
+
+def _read_2(header: dict[str, Any], members: dict[str, bytes], path: Path) -> Any:
     try:
         if header["kind"] == "hybrid":
             return _restored_hybrid(header, members, path)
@@ -310,7 +325,7 @@ def _read_1(
     raise ModelFileError(f"{path}: a model of the unknown kind {header['kind']!r}.")
 
 
-_READERS: dict[int, Callable[..., Any]] = {1: _read_1}
+_READERS: dict[int, Callable[..., Any]] = {1: _read_1, 2: _read_2}
 
 
 def _restored_hybrid(
@@ -326,6 +341,7 @@ def _restored_hybrid(
     model.features_ = model.unfitted_features()
     model.features_.scaler_ = fitted["scaler"]
     model.features_.blocks_ = dict(header["blocks"])
+    model.features_.versions_ = dict(header["measured_with"])
     model.features_.names_ = list(header["feature_names"])
     model.prediction_sets_ = fitted["prediction_sets"]
     model.classes_ = model.head_.classes_

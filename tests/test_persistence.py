@@ -91,7 +91,7 @@ def test_newer_format_is_refused(saved, tmp_path):
             json.loads(members["model.json"]) | {"format": 99}
         ).encode()
 
-    with pytest.raises(ModelFileError, match="format 99, but hybridleuk .* reads up to 1; update"):
+    with pytest.raises(ModelFileError, match="format 99, but hybridleuk .* reads up to 2; update"):
         load_model(rewritten(saved[1], tmp_path / "m.hleuk", newer))
 
 
@@ -207,3 +207,16 @@ def test_older_formats_are_read(path):
     table, _ = older_table()
     expected = json.loads(path.with_suffix(".json").read_text())
     assert np.allclose(load_model(path).predict_proba(table), expected, atol=1e-5)
+
+
+def test_a_model_of_other_measurements_refuses_images(saved, cells, monkeypatch):
+    """Values of the same name that are measured in another way would be predicted on in silence."""
+    monkeypatch.setattr("hybridleuk.morphology.catalogue.MORPHOLOGY_VERSION", 99)
+    with pytest.raises(InputError, match=r"'morphology': 99.*fit again with this version"):
+        load_model(saved[1]).predict(cells[0])
+
+
+def test_models_before_format_2_take_feature_tables_but_no_images(cells):
+    older = load_model(OLDER / "format_1_svm.hleuk")
+    with pytest.raises(InputError, match=r"versions before 2.*fit again"):
+        older.predict(cells[0])
