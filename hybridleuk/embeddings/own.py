@@ -164,7 +164,7 @@ def _architecture(network: nn.Module) -> Iterator[str]:
         where = f"{kind.__module__}.{kind.__qualname__}"
         yield f"{name}: {where} {sorted(_settings(module))}"
         for parent in kind.__mro__:
-            if parent.__module__.split(".")[0] not in (*_KNOWN_CODE, "builtins"):
+            if parent is not object and parent.__module__.split(".")[0] not in _KNOWN_CODE:
                 classes[f"{parent.__module__}.{parent.__qualname__}"] = parent
     for where in sorted(classes):
         functions = {n: _function(f) for n, f in vars(classes[where]).items()}
