@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,7 @@ BUNDLE_EXAMPLE = (
     "hybridleuk backbones bundle resnet50 Xception -o bundle.zip\n"
     "hybridleuk extract smears/ -o features.parquet --backbone Xception --weights bundle.zip"
 )
+_OWN_TAG = "a file of one's own"
 _Names = Annotated[
     list[str] | None,
     typer.Argument(
@@ -176,32 +178,44 @@ def _to_bundle(
     names: list[str] | None, paper: bool, everything: bool, weights: Path | None
 ) -> list[tuple[Backbone, Path]]:
     from hybridleuk.embeddings.backbones import backbone
-    from hybridleuk.embeddings.weights import default_file, resolve_weights, trunk_state
+    from hybridleuk.embeddings.weights import resolve_weights, trunk_state
 
     if weights is None:
-        return [(record, default_file(record)) for record in _chosen(names, paper, everything)]
+        return [(record, _genuine(record).path) for record in _chosen(names, paper, everything)]
     if paper or everything or len(names or []) != 1:
         raise typer.BadParameter("name the one network it is of", param_hint="--weights")
     record = backbone(names[0], weights)  # type: ignore[index]
-    trunk_state(resolve_weights(record, weights))  # a bundle that does not work helps nobody
-    return [(record, weights)]
+    found = resolve_weights(record, weights)
+    if found.kind != "file":
+        raise typer.BadParameter(f"{weights} is a bundle already", param_hint="--weights")
+    trunk_state(found)  # a bundle that does not work helps nobody
+    own: dict[str, Any] = {"weights_tag": _OWN_TAG, "licence": "not stated", "hub": "", "url": "", "sha256": ""}
+    return [(replace(record, **own), weights)]
+
+
+def _genuine(record: Backbone) -> Any:
+    """Find the published weights, and refuse a file that only has their name."""
+    from hybridleuk.embeddings.weights import resolve_weights
+
+    found = resolve_weights(record)
+    if not found.is_genuine:
+        raise WeightsError(
+            f"{found.path} is there, but its hash is not the published one: somebody replaced it, "
+            f"or it is damaged; 'hybridleuk backbones fetch {record.name} --overwrite' fetches it "
+            "again."
+        )
+    return found
 
 
 def _fetched(record: Backbone, overwrite: bool) -> dict[str, Any]:
     from hybridleuk.embeddings.weights import cached_weights, resolve_weights
 
     before = cached_weights(record)
-    found = resolve_weights(record)
-    if not found.is_genuine and overwrite and found.path is not None:
-        found.path.resolve().unlink()
-        found.path.unlink(missing_ok=True)
-        before, found = None, resolve_weights(record)
-    if not found.is_genuine:
-        raise WeightsError(
-            f"{found.path} is there, but its hash is not the published one: somebody replaced it, "
-            "or it is damaged; give --overwrite to fetch it again."
-        )
-    assert found.path is not None
+    if before is not None and overwrite and not resolve_weights(record).is_genuine:
+        before.resolve().unlink()
+        before.unlink(missing_ok=True)
+        before = None
+    found = _genuine(record)
     return {
         "name": record.name,
         "state": "fetched" if before is None else "here",

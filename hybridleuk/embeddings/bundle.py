@@ -244,12 +244,22 @@ def _indexed(record: Backbone, member: str, path: Path, sha256: str) -> dict[str
         "weights": record.weights_tag,
         "licence": record.licence,
         "reference": record.reference,
-        "from": f"huggingface.co/{record.hub}" if record.hub else record.url or record.source,
+        "from": _origin(record),
         "file": member,
         "bytes": path.stat().st_size,
         "sha256": sha256,
         "record": record_to_json(record),
     }
+
+
+def _origin(record: Backbone) -> str:
+    if record.hub:
+        return f"Hugging Face {record.hub}"
+    if record.sha256 or record.url:
+        from hybridleuk.embeddings.download import weights_url
+
+        return weights_url(record)
+    return "given by whoever made the bundle"
 
 
 def _store(archive: zipfile.ZipFile, member: str, path: Path, task: progress.Task) -> None:
@@ -270,8 +280,8 @@ def _readme(index: dict[str, Any], name: str) -> str:
         "",
         f"    hybridleuk extract smears/ -o features.parquet --backbone {first} --weights {name}",
         "",
-        "Each file is as its source published it, and is checked against its SHA-256 in",
-        f"{_INDEX} before it is used. The licences are those of the authors:",
+        f"Each file is as it came, and is checked against its SHA-256 in {_INDEX} before it is",
+        "used. The licences are those of the authors:",
         "",
     ]
     for item in index["backbones"]:

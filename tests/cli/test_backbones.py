@@ -167,9 +167,19 @@ def test_weights_of_ones_own_in_a_bundle(run, hub, tmp_path):
     ended = run("backbones", "bundle", "squeezenet1_1", *own, "--json")
     assert json.loads(ended.out)["backbones"][0]["file"].endswith(file.name)
     assert run("backbones", "bundle", "squeezenet1_1", "resnet18", *own, "--overwrite").status == 2
+    assert json.loads(ended.out)["backbones"][0]["weights"] == "a file of one's own"
+    assert json.loads(ended.out)["backbones"][0]["from"] == "given by whoever made the bundle"
     ended = run("backbones", "bundle", "resnet18", *own, "--overwrite")
     assert ended.status == 1
     assert "looks like squeezenet1_1" in ended.err
+
+
+def test_a_replaced_file_is_not_bundled_as_published(run, hub, tmp_path):
+    (hub / BACKBONES["squeezenet1_1"].weights_file).write_bytes(b"replaced")
+    ended = run("backbones", "bundle", "squeezenet1_1", "-o", tmp_path / "wrong.zip")
+    assert ended.status == 1
+    assert "its hash is not the published one" in ended.err
+    assert not (tmp_path / "wrong.zip").exists()
 
 
 def test_doctor_tells_of_damaged_and_unfinished_weights(run, hub, monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import http.server
 import json
+import shutil
 import sys
 import threading
 
@@ -12,12 +13,16 @@ import pytest
 import safetensors.torch
 import torch
 
+from hybridleuk import DeepEmbeddings, HybridClassifier
 from hybridleuk.embeddings import huggingface
 from hybridleuk.embeddings.backbones import backbone, blocks_of, trainable_backbone
+from hybridleuk.embeddings.bundle import write_bundle
 from hybridleuk.embeddings.network import FrozenBackbone, random_network
 from hybridleuk.embeddings.records import record_from_json, record_to_json
+from hybridleuk.embeddings.timm_backbones import _published
 from hybridleuk.embeddings.weights import load_network, resolve_weights, trunk_state
 from hybridleuk.exceptions import InputError, WeightsError
+from hybridleuk.persistence import load_model, save_model
 
 timm = pytest.importorskip("timm")
 constants = pytest.importorskip("huggingface_hub").constants
@@ -182,9 +187,7 @@ def hf_cache(tmp_path, monkeypatch):
     """An empty cache of Hugging Face, with the client told to stay offline."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    from hybridleuk.embeddings import timm_backbones
-
-    timm_backbones._published.cache_clear()
+    _published.cache_clear()
     return tmp_path / "hf"
 
 
@@ -222,6 +225,29 @@ def test_a_repository_in_the_cache_needs_no_internet(hf_cache, cells_state):
     state = trunk_state(found)
     assert all(torch.equal(state[name], value) for name, value in cells_state.items())
     assert backbone(f"hf-hub:lab/cells@{COMMIT}").hub == f"lab/cells@{COMMIT}"
+
+
+def test_bundles_and_model_files_bring_an_encoder_to_where_its_repository_is_not(
+    hf_cache, cells_state, images, tmp_path
+):
+    name = "hf-hub:lab/cells"
+    put(hf_cache, "lab/cells", repository_files(cells_state))
+    record = backbone(name)
+    write_bundle(tmp_path / "bundle.zip", [(record, resolve_weights(record).path)])
+    settings = {"pooling": "cls", "cache": None}
+    rows = DeepEmbeddings(name, **settings).fit_transform(images)
+    many = [np.roll(image, i, axis=0) for i in range(4) for image in images[:4]]
+    model = HybridClassifier(features="deep", backbone=name, **settings)
+    model.fit(many, ["blast", "other"] * 8)
+    expected = model.predict_proba(images)
+    save_model(model, tmp_path / "model.hleuk")
+
+    shutil.rmtree(hf_cache)
+    _published.cache_clear()
+    bundled = DeepEmbeddings(name, weights=tmp_path / "bundle.zip", **settings)
+    np.testing.assert_array_equal(bundled.fit_transform(images), rows)
+    restored = load_model(tmp_path / "model.hleuk").set_params(cache=None)
+    np.testing.assert_allclose(restored.predict_proba(images), expected, atol=1e-9)
 
 
 def test_a_changed_file_in_the_cache_is_noticed(hf_cache, cells_state):
