@@ -189,7 +189,13 @@ def _to_bundle(
     if found.kind != "file":
         raise typer.BadParameter(f"{weights} is a bundle already", param_hint="--weights")
     trunk_state(found)  # a bundle that does not work helps nobody
-    own: dict[str, Any] = {"weights_tag": _OWN_TAG, "licence": "not stated", "hub": "", "url": "", "sha256": ""}
+    own: dict[str, Any] = {
+        "weights_tag": _OWN_TAG,
+        "licence": "not stated",
+        "hub": "",
+        "url": "",
+        "sha256": "",
+    }
     return [(replace(record, **own), weights)]
 
 
