@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "fit"]
 
 EXAMPLE = "hybridleuk fit smears/ -o model.hleuk --classifier svm"
-_RECIPE = ("backbone", "weights", "view", "layers", "pooling", "spacing", "precision")
+_RECIPE = (
+    "backbone",
+    "weights",
+    "view",
+    "orientations",
+    "layers",
+    "pooling",
+    "spacing",
+    "precision",
+)
 
 
 def fit(

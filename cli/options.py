@@ -117,6 +117,14 @@ class FeatureOptions:
         Literal["image", "cells", "segmented"],
         typer.Option(help="What the network sees.", rich_help_panel=_FEATURES),
     ] = "image"
+    orientations: Annotated[
+        int,
+        typer.Option(
+            metavar="1|2|4|8",
+            help="Turned and mirrored copies of each picture to average over.",
+            rich_help_panel=_FEATURES,
+        ),
+    ] = 1
     weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -167,6 +175,7 @@ class FeatureOptions:
             "backbone": backbones[0] if single else backbones,
             "weights": weights[0] if single else weights,
             "view": self.view,
+            "orientations": self.orientations,
             "layers": self.layers,
             "pooling": self.pooling,
             "spacing": self.spacing,

@@ -133,6 +133,8 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         ``"default"``, ``"bundled"``, ``"random"`` or a file; one for all backbones or one for each.
     view : {"image", "cells", "segmented"}, default "image"
         What the networks see.
+    orientations : {1, 2, 4, 8}, default 1
+        Turned and mirrored copies of each picture that an embedding is the mean of.
     layers : str or sequence of str, default "default"
         Layers of the networks that are pooled and put side by side.
     pooling : str, default "avg"
@@ -173,6 +175,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         backbone: BackboneLike | Sequence[BackboneLike] = "squeezenet1_0",
         weights: Any = "default",
         view: str = "image",
+        orientations: int = 1,
         layers: str | Sequence[str] = "default",
         pooling: str = "avg",
         spacing: float | None = None,
@@ -187,6 +190,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         self.backbone = backbone
         self.weights = weights
         self.view = view
+        self.orientations = orientations
         self.layers = layers
         self.pooling = pooling
         self.spacing = spacing
@@ -275,6 +279,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
             layers=self.layers,
             pooling=self.pooling,
             view=self.view,
+            orientations=self.orientations,
             weights=weights,
             device=self.device,
             precision=self.precision,
@@ -320,6 +325,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
             name: {
                 "weights": extractor.weights_description_,
                 "sha256": extractor.weights_sha256_,
+                "throughput": extractor.throughput_,
             }
             for name, extractor in extractors.items()
             if name != "morphology"

@@ -7,14 +7,13 @@ in chunks, and only a few batches are decoded ahead of the network.
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,14 +25,18 @@ from hybridleuk.data.images import ImageLike, image_sha256, read_image
 from hybridleuk.embeddings.backbones import Backbone, Block, identity_of
 from hybridleuk.embeddings.preprocessing import PREPROCESSING_VERSION, Pictures, View, view_pictures
 from hybridleuk.embeddings.runtime import running_beside
+from hybridleuk.embeddings.throughput import Throughput
 
 if TYPE_CHECKING:
     import torch
+
+    from hybridleuk.segmentation.records import Cells
 
 __all__ = ["Network", "Recipe", "extract_rows"]
 
 _LOOKUP_CHUNK = 1024
 _HASHED_AT_ONCE = 64
+_WORTH_SAYING = 2.0  # seconds of an extraction after which its rate is said
 _WORTH_PROCESSES = 64  # images whose cells take longer to find than processes to start
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -60,6 +63,8 @@ class Recipe:
     precision : str
     weights : str
         Fingerprint.
+    orientations : int
+        How many turned and mirrored copies of a picture are averaged.
     """
 
     record: Backbone
@@ -67,6 +72,7 @@ class Recipe:
     view: View
     precision: str
     weights: str
+    orientations: int = 1
 
     @property
     def width(self) -> int:
@@ -82,6 +88,8 @@ class Recipe:
             "view": self.view,
             "precision": self.precision,
         }
+        if self.orientations != 1:
+            common["orientations"] = self.orientations
         if self.view != "image":
             from hybridleuk.segmentation.cells import SEGMENTATION_VERSION
 
@@ -113,6 +121,7 @@ def extract_rows(
     cache: Cache | None,
     workers: int,
     cache_folder: str | os.PathLike[str] | None = None,
+    spent: Throughput | None = None,
 ) -> Rows:
     """Embed images, computing only what the cache does not hold.
 
@@ -128,6 +137,8 @@ def extract_rows(
         Threads that hash, decode and resize.
     cache_folder : "default", path or None
         Where the segmentation keeps its results.
+    spent : Throughput, optional
+        Is told where the time goes.
 
     Returns
     -------
@@ -140,6 +151,7 @@ def extract_rows(
         An image cannot be decoded; what was computed before it stays in the cache.
     """
     rows = np.zeros((len(images), recipe.width), dtype=np.float32)
+    spent = spent or Throughput()
     title = f"Embedding with {recipe.record.name}"
     with progress.task(title, total=len(images)) as task, _threads(workers) as pool:
         work = _look_up(images, recipe, cache, rows, pool, task)
@@ -147,10 +159,12 @@ def extract_rows(
             network = make_network()
             with running_beside(network.device) as (networks, at_once):
                 ahead = (at_once + 1) * network.batch_size
-                prepared = _prepared(work.images, recipe, pool, cache_folder, ahead, workers)
+                prepared = _prepared(work.images, recipe, pool, cache_folder, ahead, workers, spent)
                 batches = _batches(prepared, network.batch_size)
-                made = _ahead(partial(_embedded, network), batches, networks, at_once)
-                _collect(made, work, recipe, cache, rows, task)
+                made = _ahead(partial(_embedded, network, spent), batches, networks, at_once)
+                _collect(made, work, recipe, cache, rows, task, spent)
+    if spent.seconds > _WORTH_SAYING:
+        progress.note(spent.sentence())
     return rows
 
 
@@ -216,26 +230,23 @@ def _prepared(
     cache_folder: str | os.PathLike[str] | None,
     ahead: int,
     workers: int,
+    spent: Throughput,
 ) -> Iterator[Pictures]:
     """Yield the pictures of each image in order, decoded by the threads of `pool`."""
-    if recipe.view == "image":
-        yield from _ahead(
-            lambda image: view_pictures("image", read_image(image), None, recipe.record),
-            images,
-            pool,
-            ahead,
-        )
-        return
-    from hybridleuk.segmentation.cells import iter_cells
 
-    n_jobs = workers if len(images) >= _WORTH_PROCESSES else 1
-    found = iter_cells(images, cache=cache_folder, n_jobs=n_jobs)
-    yield from _ahead(
-        lambda pair: view_pictures(recipe.view, read_image(pair[0]), pair[1], recipe.record),
-        zip(images, found, strict=True),
-        pool,
-        ahead,
-    )
+    def pictured(pair: tuple[ImageLike, Cells | None]) -> Pictures:
+        with spent.stage("decode"):
+            image = read_image(pair[0])
+        with spent.stage("preprocess"):
+            return view_pictures(recipe.view, image, pair[1], recipe.record)
+
+    found: Iterable[Cells | None] = repeat(None, len(images))
+    if recipe.view != "image":
+        from hybridleuk.segmentation.cells import iter_cells
+
+        n_jobs = workers if len(images) >= _WORTH_PROCESSES else 1
+        found = spent.waiting("cells", iter_cells(images, cache=cache_folder, n_jobs=n_jobs))
+    yield from _ahead(pictured, zip(images, found, strict=True), pool, ahead)
 
 
 def _ahead(
@@ -279,8 +290,10 @@ def _batches(prepared: Iterator[Pictures], batch_size: int) -> Iterator[list[Pic
         yield batch
 
 
-def _embedded(network: Network, batch: list[Pictures]) -> list[Rows]:
-    return _mean_rows(network.embed(np.concatenate(batch)), [len(pictures) for pictures in batch])
+def _embedded(network: Network, spent: Throughput, batch: list[Pictures]) -> list[Rows]:
+    with spent.stage("network"):
+        embedded = network.embed(np.concatenate(batch))
+    return _mean_rows(embedded, [len(pictures) for pictures in batch])
 
 
 def _collect(
@@ -290,17 +303,19 @@ def _collect(
     cache: Cache | None,
     rows: Rows,
     task: progress.Task,
+    spent: Throughput,
 ) -> None:
     """Store the rows of each batch and put them where they belong."""
-    started = time.perf_counter()
     done = 0
     for batch in made:
         which = range(done, done + len(batch))
-        _store(batch, [work.digests[i] for i in which], recipe, cache)
+        with spent.stage("write"):
+            _store(batch, [work.digests[i] for i in which], recipe, cache)
         for row, i in zip(batch, which, strict=True):
             rows[work.places[i]] = row
         done += len(batch)
-        rate = done / (time.perf_counter() - started)
+        spent.images = done
+        rate = done / max(spent.seconds, 1e-9)
         task.advance(sum(len(work.places[i]) for i in which), f"{rate:.1f} images/s")
 
 

@@ -25,7 +25,8 @@ from hybridleuk.embeddings.backbones import (
     is_module,
 )
 from hybridleuk.embeddings.extraction import Network, Recipe, extract_rows
-from hybridleuk.embeddings.preprocessing import check_view
+from hybridleuk.embeddings.preprocessing import ORIENTATIONS, check_view
+from hybridleuk.embeddings.throughput import Throughput
 from hybridleuk.embeddings.weights import (
     Weights,
     WeightsLike,
@@ -72,6 +73,9 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         ``hybridleuk backbones bundle``.
     device : str, default "auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+    orientations : {1, 2, 4, 8}, default 1
+        Average over each picture as it is (1), mirrored too (2), in four rotations (4), or in four
+        rotations and mirrored (8), for as many times the work. A smear has no up and no left.
     precision : {"fp32", "bf16", "fp16", "auto"}, default "fp32"
         fp32 equals the plain torchvision network to 1e-5; bf16 stays within a cosine of 0.999.
     batch_size : int or "auto", default "auto"
@@ -93,6 +97,9 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         Where the network runs.
     blocks_ : tuple of Block
         Layer, pooling and width of each part of a row.
+    throughput_ : dict
+        How fast the last ``transform`` was, and where its time went
+        (:meth:`hybridleuk.embeddings.throughput.Throughput.document`).
 
     Examples
     --------
@@ -114,6 +121,7 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         layers: str | Sequence[str] = "default",
         pooling: str = "avg",
         view: str = "image",
+        orientations: int = 1,
         weights: WeightsLike = "default",
         device: str | torch.device = "auto",
         precision: str = "fp32",
@@ -126,6 +134,7 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         self.layers = layers
         self.pooling = pooling
         self.view = view
+        self.orientations = orientations
         self.weights = weights
         self.device = device
         self.precision = precision
@@ -188,15 +197,20 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
                 self.view,  # type: ignore[arg-type]
                 self._resolved_precision(),
                 fingerprint(weights, cache),
+                self.orientations,
             )
-            return extract_rows(
+            spent = Throughput()
+            rows = extract_rows(
                 images,
                 recipe,
                 self._network(weights, recipe),
                 cache=cache,
                 workers=self.workers or runtime.default_workers(),
                 cache_folder=self.cache,
+                spent=spent,
             )
+        self.throughput_ = spent.document()
+        return rows
 
     def network_state(self) -> dict[str, torch.Tensor]:
         """Return the weights an embedding depends on, float32, on the CPU, without the head.
@@ -233,6 +247,11 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         check_view(self.view)
         runtime.check_precision(self.precision)
+        if self.orientations not in ORIENTATIONS:
+            raise InputError(
+                f"orientations is {self.orientations!r}; expected one of "
+                f"{', '.join(map(str, ORIENTATIONS))}."
+            )
         for name, value in (("batch_size", self.batch_size), ("workers", self.workers)):
             whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
             if not (value in (None, "auto") if not whole else value >= 1):  # type: ignore[operator]
@@ -265,7 +284,12 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
             network = _frozen(weights, recipe.weights, recipe.blocks, str(self.device_))
             precision = self._resolved_precision()
             batch_size = self._resolved_batch_size()
-            embed = partial(network.embed, precision=precision, batch_size=batch_size)
+            embed = partial(
+                network.embed,
+                precision=precision,
+                batch_size=batch_size,
+                orientations=self.orientations,
+            )
             return Network(embed, batch_size, self.device_)
 
         return make

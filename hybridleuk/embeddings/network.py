@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from hybridleuk.embeddings.pooling import pool
+from hybridleuk.embeddings.preprocessing import ORIENTATIONS, Pictures
 from hybridleuk.embeddings.records import OUTPUT, Backbone, Block
 from hybridleuk.embeddings.runtime import Precision, autocast, exact_float32
 from hybridleuk.exceptions import InputError
@@ -20,11 +21,7 @@ from hybridleuk.exceptions import InputError
 if TYPE_CHECKING:
     from hybridleuk.embeddings.weights import Weights
 
-__all__ = ["VIEWS", "FrozenBackbone", "empty_network", "frozen_backbone", "random_network"]
-
-Pictures = npt.NDArray[np.uint8]
-VIEWS = (1, 2, 4, 8)
-"""How many flips and rotations an embedding can be the mean of."""
+__all__ = ["FrozenBackbone", "empty_network", "frozen_backbone", "random_network"]
 
 
 def random_network(record: Backbone, seed: int) -> nn.Module:
@@ -159,7 +156,7 @@ class FrozenBackbone(nn.Module):
         *,
         precision: Precision = "fp32",
         batch_size: int = 32,
-        views: int = 1,
+        orientations: int = 1,
     ) -> npt.NDArray[np.float32]:
         """Embed pictures in batches that fit in memory.
 
@@ -169,7 +166,7 @@ class FrozenBackbone(nn.Module):
         precision : {"fp32", "bf16", "fp16"}
         batch_size : int
             Halved, for this call, for as long as a GPU's memory does not suffice.
-        views : {1, 2, 4, 8}, default 1
+        orientations : {1, 2, 4, 8}, default 1
             Average over the picture as it is; and mirrored; in four rotations; in four rotations
             and mirrored, the whole symmetry of a square. A smear has no up and no left, so with 8
             an embedding does not depend on how it lay under the microscope. Time grows with it.
@@ -178,13 +175,17 @@ class FrozenBackbone(nn.Module):
         -------
         ndarray of shape (n, width), float32
         """
-        if views not in VIEWS:
-            raise InputError(f"views is {views!r}; expected 1, 2, 4 or 8 flips and rotations.")
+        if orientations not in ORIENTATIONS:
+            raise InputError(
+                f"orientations is {orientations!r}; expected 1, 2, 4 or 8 flips and rotations."
+            )
         parts = []
         start = 0
         while start < len(pictures):
             try:
-                parts.append(self._embed(pictures[start : start + batch_size], precision, views))
+                parts.append(
+                    self._embed(pictures[start : start + batch_size], precision, orientations)
+                )
                 start += batch_size
             except torch.OutOfMemoryError:
                 if batch_size == 1:
@@ -196,23 +197,23 @@ class FrozenBackbone(nn.Module):
         return np.concatenate(parts)
 
     def _embed(
-        self, pictures: Pictures, precision: Precision, views: int = 1
+        self, pictures: Pictures, precision: Precision, orientations: int = 1
     ) -> npt.NDArray[np.float32]:
         device = self.factor.device
         # (n, H, W, 3) in memory is what torch calls (n, 3, H, W) in channels-last order.
         batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).permute(0, 3, 1, 2)
         with torch.inference_mode(), exact_float32(device, precision), autocast(device, precision):
-            rows = [self(turned) for turned in _turned(batch.to(device), views)]
-            mean = rows[0] if views == 1 else torch.stack(rows).mean(0)
+            rows = [self(turned) for turned in _turned(batch.to(device), orientations)]
+            mean = rows[0] if orientations == 1 else torch.stack(rows).mean(0)
             return np.asarray(mean.cpu().numpy())
 
 
-def _turned(batch: torch.Tensor, views: int) -> Iterator[torch.Tensor]:
+def _turned(batch: torch.Tensor, orientations: int) -> Iterator[torch.Tensor]:
     """Yield a batch as it is, then rotated and mirrored, one after the other."""
-    for quarters in range(4 if views >= 4 else 1):
+    for quarters in range(4 if orientations >= 4 else 1):
         rotated = torch.rot90(batch, quarters, (2, 3)) if quarters else batch
         yield rotated
-        if views in (2, 8):
+        if orientations in (2, 8):
             yield rotated.flip(3)
 
 

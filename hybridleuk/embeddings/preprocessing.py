@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hybridleuk.segmentation.records import Cells
 
 __all__ = [
+    "ORIENTATIONS",
     "PREPROCESSING_VERSION",
     "VIEWS",
     "View",
@@ -46,6 +47,7 @@ __all__ = [
 
 View = Literal["image", "cells", "segmented"]
 VIEWS: tuple[View, ...] = ("image", "cells", "segmented")
+ORIENTATIONS = (1, 2, 4, 8)
 PREPROCESSING_VERSION = 2
 
 Pictures = npt.NDArray[np.uint8]

@@ -30,9 +30,9 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     ----------
     classifier : {"svm", "xgboost"}, default "svm"
     features : {"hybrid", "morphology", "deep"}, default "hybrid"
-    measurements, backbone, weights, view, layers, pooling, spacing
+    measurements, backbone, weights, view, orientations, layers, pooling
         As in :class:`hybridleuk.HybridFeatures`.
-    device, precision, cache, workers
+    spacing, device, precision, cache, workers
         As in :class:`hybridleuk.HybridFeatures`.
     class_weight : "balanced", dict or None, default "balanced"
     tune : bool, default False
@@ -71,6 +71,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         backbone: str | Sequence[str] = "squeezenet1_0",
         weights: Any = "default",
         view: str = "image",
+        orientations: int = 1,
         layers: str | Sequence[str] = "default",
         pooling: str = "avg",
         spacing: float | None = None,
@@ -89,6 +90,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         self.backbone = backbone
         self.weights = weights
         self.view = view
+        self.orientations = orientations
         self.layers = layers
         self.pooling = pooling
         self.spacing = spacing

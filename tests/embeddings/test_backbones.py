@@ -255,11 +255,11 @@ def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch):
     sizes = []
     run = frozen._embed
 
-    def small(batch, precision, views):
+    def small(batch, precision, orientations):
         sizes.append(len(batch))
         if len(batch) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return run(batch, precision, views)
+        return run(batch, precision, orientations)
 
     monkeypatch.setattr(frozen, "_embed", small)
     rows = frozen.embed(pictures(record, n=7), batch_size=7)
@@ -397,16 +397,18 @@ def test_views_average_over_the_symmetries_of_a_square(small):
     mirrored = [picture[:, :, ::-1] for picture in turned]
     for views, parts in ((2, [turned[0], mirrored[0]]), (4, turned), (8, turned + mirrored)):
         expected = np.mean([small.embed(part) for part in parts], axis=0)
-        found = small.embed(some, views=views, batch_size=2)
+        found = small.embed(some, orientations=views, batch_size=2)
         np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max(), rtol=1e-5)
     assert np.abs(small.embed(some) - small.embed(turned[1])).max() > 1e-3
     scale = np.abs(some).max()
     for other in (turned[1], turned[3], mirrored[0], mirrored[2]):
-        found = small.embed(other, views=8)
-        np.testing.assert_allclose(found, small.embed(some, views=8), atol=1e-5 * scale, rtol=1e-4)
+        found = small.embed(other, orientations=8)
+        np.testing.assert_allclose(
+            found, small.embed(some, orientations=8), atol=1e-5 * scale, rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize("views", [0, 3, "8", None])
 def test_other_numbers_of_views(small, views):
-    with pytest.raises(InputError, match=r"views is .*; expected 1, 2, 4 or 8"):
-        small.embed(pictures(small.record), views=views)
+    with pytest.raises(InputError, match=r"orientations is .*; expected 1, 2, 4 or 8"):
+        small.embed(pictures(small.record), orientations=views)

@@ -519,3 +519,39 @@ def test_killed_and_resumed(files, tmp_path, ran):
     resumed = embeddings(cache=tmp_path / "own").fit_transform(many)
     assert sum(ran) == len(many) - 5
     np.testing.assert_allclose(resumed, unbroken, atol=1e-5 * np.abs(unbroken).max())
+
+
+def test_orientations_make_a_row_the_same_however_the_image_lies(drawn):
+    turned = [np.ascontiguousarray(np.rot90(image)) for image in drawn]
+    once, eight = ({"orientations": n, "cache": None} for n in (1, 8))
+
+    def change(options):
+        rows = (embeddings(**options).fit_transform(images) for images in (drawn, turned))
+        return np.abs(np.subtract(*rows)).max()
+
+    assert change(eight) < 0.02 * change(once)  # a resized picture is rounded to whole levels
+
+
+def test_orientations_are_known_to_the_cache(drawn):
+    once = embeddings().fit_transform(drawn)
+    eight = embeddings(orientations=8).fit_transform(drawn)
+    assert not np.array_equal(once, eight)
+    assert np.array_equal(embeddings().fit_transform(drawn), once)
+    assert np.array_equal(embeddings(orientations=8).fit_transform(drawn), eight)
+
+
+def test_other_numbers_of_orientations_are_refused(drawn):
+    with pytest.raises(InputError, match="orientations is 3; expected one of 1, 2, 4, 8"):
+        embeddings(orientations=3).fit(drawn)
+
+
+def test_throughput_counts_what_was_embedded_and_where_the_time_went(drawn):
+    first, second = embeddings(), embeddings()
+    first.fit_transform(drawn)
+    spent = first.throughput_
+    assert spent["images"] == len(drawn)
+    used = {name for name, seconds in spent["stages"].items() if seconds > 0}
+    assert used <= {"decode", "preprocess", "network", "write"}
+    assert "network" in used
+    second.fit_transform(drawn)
+    assert second.throughput_["images"] == 0
