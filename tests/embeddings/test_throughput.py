@@ -60,9 +60,13 @@ def test_time_until_an_item_is_there_is_counted(clock):
 
 def test_an_error_passes_and_its_time_counts(clock):
     spent = Throughput()
-    with pytest.raises(ZeroDivisionError), spent.stage("decode"):
+
+    def failing():
         clock(2)
-        raise ZeroDivisionError
+        yield 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        next(spent.waiting("decode", failing()))
     assert spent.stages["decode"] == 2
 
 
