@@ -19,6 +19,8 @@ COMMANDS = [
     ("count",),
     ("doctor",),
     ("backbones", "list"),
+    ("backbones", "fetch"),
+    ("backbones", "bundle"),
     ("cache", "info"),
     ("cache", "prune"),
     ("cache", "verify"),
