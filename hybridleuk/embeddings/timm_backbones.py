@@ -15,9 +15,14 @@ from hybridleuk.exceptions import InputError, WeightsError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["build_timm", "converted_state", "has_timm", "import_timm", "timm_record"]
-
-_GET_TIMM = "install it with pip install 'hybridleuk[timm]'"
+__all__ = [
+    "build_timm",
+    "converted_state",
+    "has_timm",
+    "import_timm",
+    "require_timm",
+    "timm_record",
+]
 
 
 def has_timm() -> bool:
@@ -39,11 +44,26 @@ def import_timm(name: str) -> ModuleType:
             warnings.simplefilter("ignore")
             import timm
     except ImportError as error:
-        raise InputError(
-            f"The backbone {name} is built by timm, which cannot be imported ({error}); "
-            f"{_GET_TIMM}."
-        ) from error
+        raise _needs_timm(name, f"cannot be imported ({error})") from error
     return cast(ModuleType, timm)
+
+
+def require_timm(record: Backbone) -> None:
+    """Say at once that timm is missing, rather than after its weights have been fetched.
+
+    Raises
+    ------
+    InputError
+    """
+    if record.source == "timm" and not has_timm():
+        raise _needs_timm(record.name, "is not installed")
+
+
+def _needs_timm(name: str, problem: str) -> InputError:
+    return InputError(
+        f"The backbone {name} is built by timm, which {problem}; install it with "
+        "pip install 'hybridleuk[timm]'."
+    )
 
 
 def build_timm(record: Backbone) -> torch.nn.Module:

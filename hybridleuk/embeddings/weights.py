@@ -30,6 +30,7 @@ from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key
 from hybridleuk.embeddings.backbones import BACKBONES, Backbone, identity_of
 from hybridleuk.embeddings.bundle import bundle_entry, is_bundle, member_sha256, read_member
+from hybridleuk.embeddings.timm_backbones import require_timm
 from hybridleuk.exceptions import WeightsError
 
 if TYPE_CHECKING:
@@ -165,7 +166,10 @@ def resolve_weights(
     ------
     WeightsError
         They cannot be had; the message names the ways out.
+    InputError
+        timm, which would build the network, is not installed.
     """
+    require_timm(record)
     if network is not None:
         if weights != "default":
             raise WeightsError(

@@ -151,11 +151,15 @@ def test_names_that_mean_nothing(name, message):
 
 @pytest.mark.parametrize("name", ["Xception", "timm:test_vit2"])
 def test_without_timm_one_sentence_says_how_to_get_it(name, monkeypatch):
+    record = backbone(name)
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(
-        InputError, match=r"built by timm, which .*pip install 'hybridleuk\[timm\]'"
-    ):
-        random_network(backbone(name), 0)
+    message = r"built by timm, which .*pip install 'hybridleuk\[timm\]'"
+    with pytest.raises(InputError, match=message):
+        random_network(record, 0)
+    with pytest.raises(InputError, match=message):  # before anything is fetched
+        resolve_weights(record)
+    with pytest.raises(InputError, match=message):
+        backbone("timm:test_vit3")
 
 
 def test_what_can_be_fine_tuned():
