@@ -139,10 +139,11 @@ class FeatureOptions:
         str,
         typer.Option(
             metavar="NAMES",
-            help="Layers that are pooled: default, all, or names joined with +.",
+            help="Layers that are pooled: default (the last), upper (the deeper two thirds), all, or "
+            "names joined with +.",
             rich_help_panel=_FEATURES,
         ),
-    ] = "default"
+    ] = "upper"
     pooling: Annotated[
         str,
         typer.Option(
@@ -150,7 +151,7 @@ class FeatureOptions:
             help="avg, max, gem, center, cls, or several joined with +.",
             rich_help_panel=_FEATURES,
         ),
-    ] = "avg"
+    ] = "avg+max"
     precision: Annotated[
         Literal["fp32", "bf16", "fp16", "auto"],
         typer.Option(help="Of the network's arithmetic.", rich_help_panel=_FEATURES),

@@ -135,9 +135,10 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         What the networks see.
     orientations : {1, 2, 4, 8}, default 1
         Turned and mirrored copies of each picture that an embedding is the mean of.
-    layers : str or sequence of str, default "default"
-        Layers of the networks that are pooled and put side by side.
-    pooling : str, default "avg"
+    layers : str or sequence of str, default "upper"
+        Layers of the networks that are pooled and put side by side: the deeper two thirds of those
+        their records list, since the last one is rarely the best for small cells.
+    pooling : str, default "avg+max"
     spacing : float, optional
         Micrometres per pixel; without it, lengths are in pixels.
     device, precision : str, default "auto" and "fp32"
@@ -176,8 +177,8 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         weights: Any = "default",
         view: str = "image",
         orientations: int = 1,
-        layers: str | Sequence[str] = "default",
-        pooling: str = "avg",
+        layers: str | Sequence[str] = "upper",
+        pooling: str = "avg+max",
         spacing: float | None = None,
         device: str = "auto",
         precision: str = "fp32",

@@ -59,8 +59,9 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         ``hf-hub:OWNER/NAME``, or a network of one's own
         (:mod:`hybridleuk.embeddings.own` says what it has to offer).
     layers : str or sequence of str, default "default"
-        Layers to pool: names of the backbone's record, ``"default"`` (the deepest), ``"all"``, or
-        several joined with ``+``, put side by side. All are computed in one pass.
+        Layers to pool: names of the backbone's record, ``"default"`` (the deepest), ``"upper"``
+        (the deeper two thirds), ``"all"``, or several joined with ``+``, put side by side. All are
+        computed in one pass.
     pooling : str, default "avg"
         ``"avg"``, ``"max"``, ``"gem"`` (generalised mean), ``"center"`` (mean of the middle ninth),
         ``"cls"`` (class token of a transformer), or several joined with ``+``.

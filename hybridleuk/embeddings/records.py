@@ -180,7 +180,8 @@ def blocks_of(
     ----------
     record : Backbone
     layers : str or sequence of str
-        ``"default"``, ``"all"``, names of layers, or several joined with ``+``.
+        ``"default"`` (the deepest), ``"upper"`` (the deeper two thirds of those listed), ``"all"``,
+        names of layers, or several joined with ``+``.
     pooling : str
         Names of :data:`POOLINGS`, several joined with ``+``: ``avg``; ``max``; ``gem``, the
         generalised mean; ``center``, the mean of the middle ninth; ``cls``, a transformer's class
@@ -209,8 +210,9 @@ def blocks_of(
 
 def _layer_names(record: Backbone, layers: str | Sequence[str]) -> list[str]:
     if isinstance(layers, str):
-        if layers == "all":
-            return [layer.name for layer in record.layers]
+        if layers in ("all", "upper"):
+            skipped = len(record.layers) // 3 if layers == "upper" else 0
+            return [layer.name for layer in record.layers[skipped:]]
         return [name.strip() for name in layers.split("+")]
     if not layers:
         raise InputError("Expected at least one layer, got none; write 'default' for the last one.")

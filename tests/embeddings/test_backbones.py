@@ -412,3 +412,15 @@ def test_views_average_over_the_symmetries_of_a_square(small):
 def test_other_numbers_of_views(small, views):
     with pytest.raises(InputError, match=r"orientations is .*; expected 1, 2, 4 or 8"):
         small.embed(pictures(small.record), orientations=views)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet18", ["layer2", "layer3", "layer4"]),
+        ("inception_v3", ["Mixed_6e", "Mixed_7c"]),
+        ("squeezenet1_0", [f"features.{i}" for i in (5, 7, 8, 9, 10, 12)]),
+    ],
+)
+def test_upper_layers_are_the_deeper_two_thirds(name, expected):
+    assert [block.layer for block in blocks_of(backbone(name), "upper")] == expected
