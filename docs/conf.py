@@ -3,9 +3,11 @@
 import importlib.metadata
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("HYBRIDLEUK_CACHE", tempfile.mkdtemp(prefix="hybridleuk-docs-"))
 
 project = "hybridleuk"
@@ -30,6 +32,8 @@ numpydoc_class_members_toctree = False
 html_theme = "pydata_sphinx_theme"
 html_title = "hybridleuk"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 
 sphinx_gallery_conf = {
@@ -41,6 +45,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 1e9,
+    "image_scrapers": ("alt_texts.described_figure",),
+    "image_srcset": ["2x"],
     "remove_config_comments": True,
 }
 
