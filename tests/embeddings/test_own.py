@@ -249,7 +249,12 @@ def test_weights_beside_it_are_refused(net, images):
 
 def test_side_by_side_with_a_named_one(net, images):
     features = HybridFeatures(
-        "deep", backbone=[net, "SqueezeNet"], weights=["default", "random"], cache=None
+        "deep",
+        backbone=[net, "SqueezeNet"],
+        weights=["default", "random"],
+        layers="default",
+        pooling="avg",
+        cache=None,
     )
     table = features.extract(images)
     assert list(table.blocks) == ["embedding__Net__image", "embedding__squeezenet1_0__image"]
