@@ -118,13 +118,15 @@ def compare(
     -------
     Comparison
     """
-    from hybridleuk.evaluation.compare import compare_estimators
+    from hybridleuk.evaluation.compare import check_external, compare_estimators
 
     features.setdefault("random_state", seed)
     estimators = make_candidates(candidates, finetuning=finetuning, **features)
     cache = features.get("cache", "default")
     checked = manifest.checked(cache=cache)
     others = {name: other.checked(cache=cache) for name, other in (external or {}).items()}
+    for name, other in others.items():  # before anything slow
+        check_external(name, other, () if checked.labels is None else checked.labels)
     _extract_once(estimators, checked)
     return compare_estimators(
         estimators,

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from hybridleuk import compare
+from hybridleuk import Manifest, compare
 from hybridleuk.candidates import CANDIDATES, make_candidate, make_candidates
 from hybridleuk.data.artificial import draw_study
 from hybridleuk.exceptions import InputError
@@ -68,3 +69,18 @@ def test_built_in_beside_ones_own(tmp_path):
     assert set(result.table["name"]) == {"morphology+svm", "deep+svm", "majority"}
     assert result.document["dataset"]["group_kind"] == "patient"
     assert "RANDOM WEIGHTS" in " ".join(result.document["notes"])
+
+
+def test_other_images_of_unknown_classes_are_refused_before_anything_is_measured(
+    tmp_path, monkeypatch
+):
+    images = [str(tmp_path / f"{i}.png") for i in range(4)]
+    for i, path in enumerate(images):
+        Image.fromarray(np.full((32, 32, 3), 40 * i, dtype=np.uint8)).save(path)
+    manifest = Manifest.from_paths(images, labels=["blast", "blast", "other", "other"])
+    other = Manifest.from_paths(images[:2], labels=["blast", "blast cells"])
+    measured = []
+    monkeypatch.setattr("hybridleuk.candidates._extract_once", lambda *_: measured.append(1))
+    with pytest.raises(InputError, match="the class blast cells, which is not among those"):
+        compare(manifest, ["morphology+svm"], external={"other": other})
+    assert not measured

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from hybridleuk.evaluation.resampling import Resamples
 from hybridleuk.evaluation.shortcuts import SHORTCUTS, ShortcutClassifier, shortcut_features
 from hybridleuk.exceptions import InputError, SplitError
 
-__all__ = ["Comparison", "compare_estimators"]
+__all__ = ["Comparison", "check_external", "compare_estimators"]
 
 Array = npt.NDArray[Any]
 SPLITS = ("group", "random", "both")
@@ -167,15 +167,28 @@ def _kinds(split: str | None, study: Study) -> tuple[str, ...]:
     return ("group", "random") if split == "both" else (split,)
 
 
-def _external_study(name: str, manifest: Manifest, study: Study) -> Study:
+def check_external(name: str, manifest: Manifest, classes: Iterable[Any]) -> None:
+    """Make sure that other images can be scored by a classifier of some classes.
+
+    Raises
+    ------
+    InputError
+        They carry no labels, or one that is not among `classes`.
+    """
     if manifest.labels is None:
         raise InputError(f"The external images {name!r} carry no labels, so they cannot be scored.")
-    unknown = sorted(set(manifest.labels) - set(study.classes))
+    known = sorted({str(label) for label in classes})
+    unknown = sorted({str(label) for label in manifest.labels} - set(known))
     if unknown:
         raise InputError(
-            f"The external images {name!r} have the class {unknown[0]!s}, which is not among those "
-            f"to be learned ({', '.join(study.classes)}); rename it or leave it out."
+            f"The external images {name!r} have the class {unknown[0]}, which is not among those "
+            f"to be learned ({', '.join(known)}); rename it or leave it out."
         )
+
+
+def _external_study(name: str, manifest: Manifest, study: Study) -> Study:
+    check_external(name, manifest, study.classes)
+    assert manifest.labels is not None
     return Study(manifest.paths, manifest.labels, manifest.groups, list(manifest.frame["sha256"]))
 
 
