@@ -65,6 +65,22 @@ def write_catalogue(app):
     columns.map(as_text).to_csv(target / "image_columns.csv", index=False)
 
 
+def write_flags(app):
+    """List all flags from the code that raises them."""
+    from hybridleuk.segmentation.fields import FIELD_FLAGS
+    from hybridleuk.segmentation.records import FLAGS, UNUSABLE
+
+    lines = []
+    for flag, described in {**FLAGS, **FIELD_FLAGS}.items():
+        of, text = described.split(": ", 1)
+        of += ", unusable" if flag in UNUSABLE else ", when counting" if flag in FIELD_FLAGS else ""
+        text = as_text(text).replace("image: ", "of an image: ")
+        lines.append(f"``{flag}`` ({of})\n    {text}\n")
+    target = Path(app.srcdir, "api", "generated", "flags.txt")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("".join(lines))
+
+
 def write_commands(app):
     """Write the options of every command from the program itself."""
     import typer
@@ -99,4 +115,5 @@ def as_text(value):
 
 def setup(app):
     app.connect("builder-inited", write_catalogue)
+    app.connect("builder-inited", write_flags)
     app.connect("builder-inited", write_commands)
