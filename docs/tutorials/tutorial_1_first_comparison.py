@@ -34,8 +34,8 @@ honest.frame[["image_id", "label", "group"]].head()
 # %%
 # What the program sees
 # ---------------------
-# Nucleus and cytoplasm of each leukocyte are outlined. Look at overlays before you trust a number: an
-# outline that is wrong, as where a red cell touches a leukocyte, shows here and nowhere else so well.
+# Nucleus and cytoplasm of each leukocyte are outlined. Look at overlays before you trust a number:
+# a wrong outline, as where a red cell touches a leukocyte, shows here and nowhere else so well.
 
 # sphinx_gallery_alt = "Four drawn cells, each with the outline of its nucleus in yellow and of the whole cell in blue, under its diagnosis and patient."  # noqa: E501
 
