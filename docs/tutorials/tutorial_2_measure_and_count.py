@@ -91,9 +91,9 @@ index["flags"] = index["flags"].str.replace("many_cells;?|no_central_cell;?", ""
 index[["drawn", "n_cells", "flags"]]
 
 # %%
-# Flags do not see everything: two of the clump's cells were swallowed by others, and one flag
-# stands for that; none says that a field is blurred. So look: ``contact_sheet.jpg`` shows up to
-# 36 overlays, the most doubtful first. Here are its first three.
+# Flags do not see everything. In a clump cells are taken for one, and not each of these carries a
+# flag; none says that a field is blurred. So look: ``contact_sheet.jpg`` shows up to 36 overlays,
+# the most doubtful first. Here are its first three.
 
 # sphinx_gallery_alt = "Three overlays side by side, each with the name of its image above: the faint field without any outline, the clump of blasts with an outline around several of them, and the blurred field, its cells outlined."  # noqa: E501
 
