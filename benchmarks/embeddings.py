@@ -6,6 +6,10 @@ and the median is given, so that a machine with other work slows all of them ali
 second of CPU time (all threads) are given too. "Network alone" has its pictures in memory already.
 
     python benchmarks/embeddings.py IMAGES --weights FILE [--backbone squeezenet1_0] [--n 200]
+    python benchmarks/embeddings.py IMAGES --weights FILE --memory
+
+The second form embeds a tenth of the images and all of them, each in a process of its own, and
+gives the greatest memory both had.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from statistics import median
@@ -109,6 +115,26 @@ def second_run(name, weights, paths):
     return times
 
 
+def embed_once(name, weights, paths):
+    """Embed images in this process and print its greatest memory in MiB."""
+    import resource
+
+    ours(name, weights, "auto")(paths)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def print_memory(arguments, paths):
+    """Compare the memory of a tenth of the images with that of all."""
+    peaks = []
+    for every in (10, 1):
+        command = [sys.executable, __file__, arguments.images, "--weights", arguments.weights]
+        command += ["--backbone", arguments.backbone, "--memory-of-every", str(every)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        peaks.append(int(done.stdout.split()[-1]))
+        print(f"{len(paths[::every])} images: at most {peaks[-1]} MiB", flush=True)
+    print(f"{100 * (peaks[1] / peaks[0] - 1):+.1f} %")
+
+
 def cosine(one, two):
     return (one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
 
@@ -120,7 +146,17 @@ def main() -> None:
     parser.add_argument("--backbone", default="squeezenet1_0")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--memory-of-every", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.memory or arguments.memory_of_every:
+        paths = Manifest.from_source(arguments.images).paths
+        if arguments.memory:
+            print_memory(arguments, paths)
+        else:
+            few = paths[:: arguments.memory_of_every]
+            embed_once(arguments.backbone, arguments.weights, few)
+        return
     record, weights = backbone(arguments.backbone), arguments.weights
     manifest = Manifest.from_source(arguments.images)
     paths = manifest.sample(-(-arguments.n // len(set(manifest.labels)))).paths[: arguments.n]

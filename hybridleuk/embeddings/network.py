@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from hybridleuk.embeddings.fused import reduced_copy
 from hybridleuk.embeddings.pooling import pool
 from hybridleuk.embeddings.preprocessing import ORIENTATIONS, Pictures
 from hybridleuk.embeddings.records import OUTPUT, Backbone, Block
-from hybridleuk.embeddings.runtime import Precision, autocast, exact_float32
+from hybridleuk.embeddings.runtime import Precision, autocast, dtype_of, exact_float32
 from hybridleuk.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class FrozenBackbone(nn.Module):
         self.register_buffer("factor", (1 / (255 * std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (-torch.tensor(record.mean) / std).view(1, 3, 1, 1))
         self._own = threading.local()  # several threads may run one network at once
+        self._reduced: dict[str, nn.Module | None] = {}
+        self._making = threading.Lock()
         self._watch()
         self.requires_grad_(False)
         self.eval()
@@ -138,17 +141,32 @@ class FrozenBackbone(nn.Module):
         if len(self._own.pooled) == len(self.blocks):
             raise _AllPooled
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Embed pictures of shape (n, 3, H, W), uint8; returns (n, width) float32."""
+    def forward(self, pictures: torch.Tensor, precision: Precision = "fp32") -> torch.Tensor:
+        """Embed pictures of shape (n, 3, H, W), uint8; returns (n, width) float32.
+
+        Precisions below fp32 are those of the surrounding autocast, but on a CPU, where a copy of
+        the network that is fused and cast once takes its place (:mod:`~.fused`).
+        """
         values = pictures.to(torch.float32) * self.factor + self.shift
+        network = self._network_for(precision)
+        if network is not self.network:
+            values = values.to(dtype_of(precision))
         pooled: dict[tuple[str, str], torch.Tensor] = {}
         self._own.pooled = pooled
         # What timm's networks do after `forward_features` is their classifier's business.
-        run = self.network.forward_features if self.record.source == "timm" else self.network
+        run = network.forward_features if self.record.source == "timm" else network
         with suppress(_AllPooled):
             output = run(values.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
             self._pool(OUTPUT, output)
         return torch.cat([pooled[block.layer, block.pooling] for block in self.blocks], dim=1)
+
+    def _network_for(self, precision: Precision) -> nn.Module:
+        if precision == "fp32" or self.factor.device.type != "cpu":
+            return self.network
+        with self._making:
+            if precision not in self._reduced:
+                self._reduced[precision] = reduced_copy(self.network, dtype_of(precision))
+        return self._reduced[precision] or self.network
 
     def embed(
         self,
@@ -203,7 +221,7 @@ class FrozenBackbone(nn.Module):
         # (n, H, W, 3) in memory is what torch calls (n, 3, H, W) in channels-last order.
         batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).permute(0, 3, 1, 2)
         with torch.inference_mode(), exact_float32(device, precision), autocast(device, precision):
-            rows = [self(turned) for turned in _turned(batch.to(device), orientations)]
+            rows = [self(turned, precision) for turned in _turned(batch.to(device), orientations)]
             mean = rows[0] if orientations == 1 else torch.stack(rows).mean(0)
             return np.asarray(mean.cpu().numpy())
 
