@@ -139,8 +139,8 @@ class FeatureOptions:
         str,
         typer.Option(
             metavar="NAMES",
-            help="Layers that are pooled: default (the last), upper (the deeper two thirds), all, or "
-            "names joined with +.",
+            help="Layers that are pooled: default (the last), upper (the deeper two thirds), "
+            "all, or names joined with +.",
             rich_help_panel=_FEATURES,
         ),
     ] = "upper"

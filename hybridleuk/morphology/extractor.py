@@ -80,7 +80,7 @@ def measure_cells(
         Micrometres per pixel; without it lengths are in pixels.
     families : sequence of {"shape", "color", "texture", "background"}
         By default all but ``"background"``, which looks outside of the cells.
-    require : sequence of {"scale_free", "rotation_free", "illumination_free"}
+    require : sequence of {"scale_free", "rotation_free", "illumination_free", "focus_free"}
         Measure only features that have all of these properties.
     extra : mapping of str to callable, optional
         The user's own features, functions of ``(mask, image)``; see :class:`MorphologyFeatures`.
@@ -139,7 +139,7 @@ class MorphologyFeatures(TakesImages, TransformerMixin, BaseEstimator):
         What becomes of each feature over the usable cells of an image.
     spacing : float, optional
         Micrometres per pixel. Without it lengths are in pixels and areas in square pixels.
-    require : sequence of {"scale_free", "rotation_free", "illumination_free"}
+    require : sequence of {"scale_free", "rotation_free", "illumination_free", "focus_free"}
         Use only features with all of these properties, such as for images of another microscope.
     method : {"otsu", "hsv"}, default "otsu"
         How cells are found.
