@@ -1,9 +1,11 @@
 """Measure the segmentation on real images that people outlined, and print a Markdown table.
 
-Run as ``python benchmarks/segmentation.py --data FOLDER``. Of each source one part may be
-used to tune and the other is what is reported: of ``wbc-zheng-1`` odd and even numbers, of
-``bccd-trainval`` what ``train.txt`` and ``val.txt`` name; of ``pbc-dev`` only whether a cell is
-found is measured, on all images or every n-th.
+Run as ``python benchmarks/segmentation.py --data FOLDER [--worst DIR] [--jobs N]``. Of each source
+one part may be used to tune and the other is what is reported: of ``wbc-zheng-1`` odd and even
+numbers, of ``bccd-trainval`` what ``train.txt`` and ``val.txt`` name, of ``pbc-dev`` every other
+image of each class, first and second by name; of the latter only whether a cell is found is measured.
+``--worst`` writes overlays: of ``wbc-zheng-1`` the 20 images of the least Dice, of the others every
+image whose leukocytes differ from what they should be (at most 60 of a class).
 """
 
 from __future__ import annotations
@@ -14,12 +16,17 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
+from PIL import Image
 
 from hybridleuk.data.images import read_image
 from hybridleuk.segmentation.cells import METHODS, find_cells
+from hybridleuk.segmentation.overlay import draw_overlay
 
 LEUKOCYTES = ("basophil", "eosinophil", "ig", "lymphocyte", "monocyte", "neutrophil")
 OTHERS = ("erythroblast", "platelet")
+N_WORST = 20
+N_WRONG = 60
 
 
 def dice(one, other):
@@ -41,7 +48,13 @@ def timed(image, method):
     return cells, 1e3 * (time.process_time() - start)
 
 
-def measure_zheng(folder, method):
+def show(image, cells, worst, name):
+    if worst is not None:
+        worst.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_overlay(image, cells)).save(worst / f"{name}.png")
+
+
+def measure_zheng(folder, method, worst):
     """Dice of the central cell (of all cells where none is central), part by part."""
     for part, first in (("odd (tuned on)", 1), ("even (reported)", 2)):
         scores, times = [], []
@@ -55,6 +68,10 @@ def measure_zheng(folder, method):
             low = f"{100 * np.mean(column < 0.8):.1f} % under 0.80"
             yield "wbc-zheng-1", part, f"{region} Dice", f"{np.mean(column):.4f}, {low}"
         yield "wbc-zheng-1", part, "CPU ms per image (median)", f"{np.median(times):.0f}"
+        for k in np.argsort(np.min(scores, axis=1))[: N_WORST if worst else 0]:
+            image = read_image(folder / f"{first + 2 * k:03d}.bmp")
+            name = f"zheng_{np.min(scores[k]):.3f}_{first + 2 * k:03d}"
+            show(image, find_cells(image, method=method), worst, name)
 
 
 def leukocyte_boxes(path):
@@ -66,7 +83,7 @@ def leukocyte_boxes(path):
     return boxes
 
 
-def measure_bccd(folder, method):
+def measure_bccd(folder, method, worst):
     """Precision and recall of boxes at IoU 0.5, each drawn box matched once."""
     for part, name in (("train.txt (tuned on)", "train.txt"), ("val.txt (reported)", "val.txt")):
         hits = found = drawn = exact = 0
@@ -77,12 +94,15 @@ def measure_bccd(folder, method):
             cells, took = timed(image, method)
             left = leukocyte_boxes(folder / "Annotations" / f"{stem}.xml")
             exact += len(left) == len(cells)
+            expected, before = len(left), hits
             found, drawn = found + len(cells), drawn + len(left)
             for cell in cells.cells:
                 best = max(left, key=lambda box, cell=cell: overlap(box, cell.box), default=None)
                 if best is not None and overlap(best, cell.box) >= 0.5:
                     hits += 1
                     left.remove(best)
+            if not hits - before == expected == len(cells):
+                show(image, cells, worst, f"bccd_{stem}")
             times.append(took)
         yield "bccd-trainval", part, "WBC precision at IoU 0.5", f"{hits / max(found, 1):.3f}"
         yield "bccd-trainval", part, "WBC recall at IoU 0.5", f"{hits / drawn:.3f}"
@@ -95,26 +115,42 @@ def measure_bccd(folder, method):
         yield "bccd-trainval", part, "CPU ms per image (median)", f"{np.median(times):.0f}"
 
 
-def measure_pbc(folder, method, step):
-    """Share of images in which a cell, and a central one, is found."""
-    totals, times = {}, []
+def look_at(path, method):
+    """Whether a cell and a central one is found, and how long it took; for workers."""
+    cells, took = timed(read_image(path), method)
+    return len(cells) > 0, cells.central is not None, took
+
+
+def measure_pbc(folder, method, worst, step, jobs):
+    """Share of images in which a cell, and a central one, is found, by halves and in all."""
+    totals = {}
     for kind in (*LEUKOCYTES, *OTHERS):
-        paths = sorted(p for p in (folder / kind).glob("*.jpg") if not p.name.startswith("."))[
-            ::step
+        paths = sorted(p for p in (folder / kind).glob("*.jpg") if not p.name.startswith("."))
+        paths = paths[::step]
+        looks = Parallel(n_jobs=jobs)(delayed(look_at)(path, method) for path in paths)
+        totals[kind] = np.array(looks, dtype=float)
+        wrong = [
+            p for p, (found, *_) in zip(paths, looks, strict=True) if found == (kind == "platelet")
         ]
-        found = []
-        for path in paths:
-            cells, took = timed(read_image(path), method)
-            found.append((len(cells) > 0, cells.central is not None))
-            times.append(took)
-        totals[kind] = np.array(found)
-    part = "all images" if step == 1 else f"every {step}th image"
-    leukocytes = np.concatenate([totals[kind] for kind in LEUKOCYTES])
-    rows = {"leukocyte classes": leukocytes, **totals}
-    for kind, found in rows.items():
-        share = f"{100 * found[:, 0].mean():.2f} %, central {100 * found[:, 1].mean():.2f} %"
-        yield "pbc-dev", part, f"cell found: {kind}", share
-    yield "pbc-dev", part, "CPU ms per image (median)", f"{np.median(times):.0f}"
+        for path in wrong[: N_WRONG if worst else 0]:
+            image = read_image(path)
+            show(image, find_cells(image, method=method), worst, f"pbc_{kind}_{path.stem}")
+    totals = {"leukocyte classes": np.concatenate([totals[k] for k in LEUKOCYTES]), **totals}
+    halves = {"all": slice(None), "first, third, ...": slice(0, None, 2)}
+    halves["second, fourth, ..."] = slice(1, None, 2)
+    for part, half in halves.items():
+        part = part if step == 1 else f"{part} of every {step}th"
+        for kind, looks in totals.items():
+            found, central, _ = 100 * looks[half].mean(axis=0)
+            share = f"{found:.2f} % of {len(looks[half])}, central {central:.2f} %"
+            yield "pbc-dev", part, f"cell found: {kind}", share
+    for kind, looks in totals.items():
+        yield (
+            "pbc-dev",
+            "all",
+            f"CPU ms per image (median): {kind}",
+            f"{np.median(looks[:, 2]):.0f}",
+        )
 
 
 def main():
@@ -122,13 +158,17 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder with the three sources")
     parser.add_argument("--method", choices=METHODS, default="otsu")
     parser.add_argument("--pbc-step", type=int, default=1, help="take every n-th image of pbc-dev")
+    parser.add_argument("--jobs", type=int, default=1, help="processes for pbc-dev")
+    parser.add_argument("--worst", type=Path, help="folder for overlays of the worst images")
     options = parser.parse_args()
     find_cells(np.full((32, 32, 3), 200, np.uint8))  # imports happen outside of the clock
     print("| source | part | measure | value |\n|---|---|---|---|")
     rows = (
-        measure_zheng(options.data / "wbc-zheng-1", options.method),
-        measure_bccd(options.data / "bccd-trainval", options.method),
-        measure_pbc(options.data / "pbc-dev", options.method, options.pbc_step),
+        measure_zheng(options.data / "wbc-zheng-1", options.method, options.worst),
+        measure_bccd(options.data / "bccd-trainval", options.method, options.worst),
+        measure_pbc(
+            options.data / "pbc-dev", options.method, options.worst, options.pbc_step, options.jobs
+        ),
     )
     for source in rows:
         for row in source:

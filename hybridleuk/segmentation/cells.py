@@ -60,7 +60,7 @@ __all__ = [
     "iter_cells",
 ]
 
-SEGMENTATION_VERSION = 4
+SEGMENTATION_VERSION = 5
 METHODS = ("otsu", "hsv")
 
 _BATCH = 32

@@ -67,14 +67,19 @@ def star_region(
     outline: FloatArray, center: tuple[float, float], shape: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
     """Fill an outline of :func:`star_outline`: a mask of `shape`."""
-    rows = np.arange(shape[0])[:, None] - center[0]
-    columns = np.arange(shape[1])[None, :] - center[1]
+    region = np.zeros(shape, dtype=bool)
+    farthest = float(outline.max()) + 1.0
+    top, left = (max(0, int(c - farthest)) for c in center)
+    window = region[top : int(center[0] + farthest) + 1, left : int(center[1] + farthest) + 1]
+    rows = np.arange(top, top + window.shape[0])[:, None] - center[0]
+    columns = np.arange(left, left + window.shape[1])[None, :] - center[1]
     angle = np.arctan2(rows, columns) * (_ANGLES / (2 * np.pi)) % _ANGLES
     low = np.floor(angle).astype(int)
     part = angle - low
     ring = np.append(outline, outline[:2])
     limit = ring[low] * (1 - part) + ring[low + 1] * part
-    return np.hypot(rows, columns) <= limit
+    np.less_equal(np.hypot(rows, columns), limit, out=window)
+    return region
 
 
 @lru_cache(maxsize=1)
@@ -94,25 +99,31 @@ def _closed_path(gain: FloatArray, price: float) -> npt.NDArray[np.int64]:
     """
     n, m = gain.shape
     jumps = np.arange(-_REACH_OF_JUMP, _REACH_OF_JUMP + 1)
-    prices = (price * jumps.astype(np.float32) ** 2)[:, None, None].astype(np.float32)
+    prices = np.float32(price) * jumps.astype(np.float32) ** 2
+    # scores[k]: of the best way from a start column (row) to a column at k, columns padded
+    scores = np.full((n, m, m + 2 * _REACH_OF_JUMP), -np.inf, dtype=np.float32)
+    inner = slice(_REACH_OF_JUMP, _REACH_OF_JUMP + m)
     gain = gain.astype(np.float32)
-    score = np.full((m, m), -np.inf, dtype=np.float32)
-    np.fill_diagonal(score, gain[0])
-    came = np.empty((n, m, m), dtype=np.int8)
-    padded = np.full((m, m + 2 * _REACH_OF_JUMP), -np.inf, dtype=np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, m, axis=1)
-    for k in range(1, n + 1):
-        padded[:, _REACH_OF_JUMP : _REACH_OF_JUMP + m] = score
-        options = windows.transpose(1, 0, 2) - prices
-        choice = options.argmax(axis=0)
-        score = options.max(axis=0)
-        came[k % n] = choice - _REACH_OF_JUMP
-        if k < n:
-            score = score + gain[k]
-    start = int(np.argmax(np.diagonal(score)))
+    np.fill_diagonal(scores[0][:, inner], gain[0])
+    for k in range(1, n):
+        np.add(_after_a_jump(scores[k - 1], prices), gain[k], out=scores[k][:, inner])
+    start = int(np.argmax(np.diagonal(_after_a_jump(scores[n - 1], prices))))
     path = np.empty(n, dtype=np.int64)
     at = start
-    for k in range(n, 0, -1):
-        at = at + int(came[k % n][start, at])
-        path[k - 1] = at
+    for k in range(n - 1, -1, -1):
+        options = scores[k, start, at : at + len(jumps)] - prices
+        at += int(options.argmax()) - _REACH_OF_JUMP
+        path[k] = at
     return path
+
+
+def _after_a_jump(padded: FloatArray, prices: FloatArray) -> FloatArray:
+    """Score of each column reached by the best of the jumps that end there."""
+    m = padded.shape[1] - 2 * _REACH_OF_JUMP
+    best = padded[:, _REACH_OF_JUMP : _REACH_OF_JUMP + m]
+    for jump in range(1, _REACH_OF_JUMP + 1):
+        low, high = _REACH_OF_JUMP - jump, _REACH_OF_JUMP + jump
+        farther = np.maximum(padded[:, low : low + m], padded[:, high : high + m])
+        farther -= prices[high]
+        best = np.maximum(best, farther)
+    return best

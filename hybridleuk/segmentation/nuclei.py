@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from hybridleuk.segmentation.masks import disk, fill_holes
+from hybridleuk.segmentation.masks import disk, fill_holes, grow, peel, window_of
 from hybridleuk.segmentation.red_cells import circle_radius
 from hybridleuk.segmentation.scene import (
     WORK_PIXELS,
@@ -72,7 +72,7 @@ def _red_cell_areas(parts: Labels, scene: Scene) -> tuple[float | None, float | 
 
 def _parts(dark: BoolImage) -> Labels:
     """Label the dark things; those made of several round bodies are cut at their necks."""
-    labels, n = ndi.label(ndi.binary_opening(dark), structure=np.ones((3, 3)))
+    labels, n = ndi.label(grow(peel(dark)), structure=np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=n + 1)[1:]
     parts = np.zeros(labels.shape, dtype=np.int32)
     if n == 0:
@@ -131,13 +131,14 @@ def _labels_near(groups: Labels, part: int) -> npt.NDArray[np.int64]:
     """
     largest = float(np.bincount(groups.ravel())[1:].max())
     reach = int(_WIDEST * np.sqrt(2.0 * largest)) + 1
-    rows, columns = ndi.find_objects((groups == part).astype(np.uint8))[0]
+    rows, columns = window_of(groups == part)
     window = groups[
         max(0, rows.start - reach) : rows.stop + reach,
         max(0, columns.start - reach) : columns.stop + reach,
     ]
-    near = np.unique(window)
-    return np.asarray(near[near > 0], dtype=np.int64)
+    near = np.bincount(window.ravel())
+    near[0] = 0
+    return np.flatnonzero(near)
 
 
 def share_one_cell(groups: Labels, a: int, b: int, scene: Scene, red: float | None = None) -> bool:
@@ -150,7 +151,7 @@ def share_one_cell(groups: Labels, a: int, b: int, scene: Scene, red: float | No
     """
     from skimage.morphology import convex_hull_image
 
-    one, other = (ndi.find_objects((groups == k).astype(np.uint8))[0] for k in (a, b))
+    one, other = (window_of(groups == k) for k in (a, b))
     pad = int(_MARGIN * np.sqrt((groups == a).sum())) + 1
     window = tuple(
         slice(max(0, min(p.start, q.start) - pad), max(p.stop, q.stop) + pad)
@@ -207,6 +208,6 @@ def _weight(nucleus: BoolImage, scene: Scene, red: float) -> float:
     picture of strong contrast, about half of that in a pale one.
     """
     green = scene.density[..., 1]
-    core = ndi.binary_erosion(nucleus, iterations=2)
+    core = peel(nucleus, 2)
     depth = np.median(green[core if core.sum() >= 5 else nucleus])
     return float(np.sqrt(nucleus.sum() / red) * depth / red_cell_depth(scene))

@@ -11,7 +11,7 @@ from scipy import ndimage as ndi
 
 from hybridleuk.data.images import RGBImage
 from hybridleuk.segmentation.contour import star_outline, star_region
-from hybridleuk.segmentation.masks import disk, fill_holes
+from hybridleuk.segmentation.masks import disk, fill_holes, grow, peel, window_of
 from hybridleuk.segmentation.quality import CellMasks
 from hybridleuk.segmentation.resample import resample
 from hybridleuk.segmentation.scene import Scene, contrast_to_background
@@ -83,7 +83,10 @@ def cut_out(
         pixels = np.rint(resample(pixels, (shape[0], shape[1]))).astype(np.uint8)
     density = optical_density(pixels, scene.background)
     own = _zoom(mine, window, ratio, density.shape[:2])
-    others = _zoom((groups > 0) & ~mine, window, ratio, density.shape[:2])
+    strangers = (groups > 0) & ~mine
+    others = np.zeros_like(own)
+    if strangers.any():
+        others = _zoom(strangers, window, ratio, density.shape[:2])
     return Patch(
         window,
         density,
@@ -108,35 +111,66 @@ def _zoom(
     mask: BoolImage, window: tuple[slice, slice], ratio: tuple[float, float], shape: Any
 ) -> BoolImage:
     """Bring a mask of the scene into a patch."""
-    axes = []
+    soft = mask.astype(np.float64)
     for part, r, n in zip(window, ratio, shape, strict=True):
         step = (part.stop - part.start) / n
-        axes.append((part.start + (np.arange(n) + 0.5) * step) / r - 0.5)
-    where = np.meshgrid(*axes, indexing="ij")
-    soft = ndi.map_coordinates(mask.astype(np.float32), where, order=1, mode="nearest")
+        where = (part.start + (np.arange(n) + 0.5) * step) / r - 0.5
+        where = np.clip(where, 0, soft.shape[0] - 1)
+        low = np.minimum(where.astype(int), soft.shape[0] - 2)
+        share = (where - low)[:, None]
+        # A straight line between two rows; turned, so that the next round does the columns.
+        soft = ((1.0 - share) * soft[low] + share * soft[low + 1]).T
     zoomed: BoolImage = soft > 0.5
-    return zoomed
+    return np.ascontiguousarray(zoomed)
 
 
 def draw_cell_masks(patch: Patch) -> CellMasks:
     """Outline the cell and its nucleus."""
-    width = max(0.7, 0.03 * patch.radius)
-    smooth = ndi.gaussian_filter(patch.density, (width, width, 0))
-    contrast = contrast_to_background(smooth)
+    ground = _survey(patch)
     center = ndi.center_of_mass(patch.nucleus)
     reach = _REACH * patch.radius + 4
     level = patch.foreground_level
     for _ in range(2):
-        votes = _votes(patch, smooth, contrast, level)
+        votes = _votes(patch, ground, level)
         outline = star_outline(votes, center, reach)
         region = star_region(outline, center, votes.shape)
         center = ndi.center_of_mass(region | patch.nucleus)
-        level = _own_level(contrast[region & ~patch.nucleus], patch.foreground_level)
+        level = _own_level(ground.contrast[region & ~patch.nucleus], patch.foreground_level)
     cell = _tidy(region & (votes > 0), patch)
     nucleus = _nucleus(cell, patch)
     size = tuple(s.stop - s.start for s in patch.window)
     above = _nucleus_contrast(patch, nucleus)
     return CellMasks(patch.window, _enlarged(cell, size), _enlarged(nucleus, size), above)
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What the votes of a patch rest on, whatever the level that parts cell from background.
+
+    `smooth` is the density smoothed, `contrast` that to the background, `distance` that from the
+    nucleus; `taken` is, or is nearer to, another nucleus; `red` is the colour of red cells and its
+    spread, None where none is known.
+    """
+
+    smooth: FloatImage
+    contrast: FloatImage
+    distance: FloatImage
+    taken: BoolImage
+    red: tuple[FloatImage, FloatImage] | None
+
+
+def _survey(patch: Patch) -> _Ground:
+    width = max(0.7, 0.03 * patch.radius)
+    smooth = ndi.gaussian_filter(patch.density, (width, width, 0))
+    distance = ndi.distance_transform_edt(~patch.nucleus)
+    taken = patch.others
+    if taken.any():
+        taken = taken | (ndi.distance_transform_edt(~taken) < distance)
+    red = None
+    if patch.red is not None:
+        middle = np.median(patch.red, axis=0)
+        red = middle, np.cov(patch.red.T) + np.outer(middle, middle) / 4 + 1e-4 * np.eye(3)
+    return _Ground(smooth, contrast_to_background(smooth), distance, taken, red)
 
 
 def _nucleus_contrast(patch: Patch, nucleus: BoolImage) -> float:
@@ -161,31 +195,26 @@ def _enlarged(mask: BoolImage, size: tuple[int, ...]) -> BoolImage:
     return enlarged
 
 
-def _votes(patch: Patch, smooth: FloatImage, contrast: FloatImage, level: float) -> FloatImage:
+def _votes(patch: Patch, ground: _Ground, level: float) -> FloatImage:
     """Vote for each pixel, -1 to 1, to be cell: stained, and not as red cells are."""
-    stained = np.clip((contrast - level) / level, -1.0, 1.0)
+    stained = np.clip((ground.contrast - level) / level, -1.0, 1.0)
     votes = stained
-    if patch.red is not None:
-        votes = np.minimum(stained, _against_red(patch, smooth, stained > 0))
+    if ground.red is not None:
+        votes = np.minimum(stained, _against_red(patch, ground, ground.red, stained > 0))
     votes = np.where(patch.nucleus, 1.0, votes)
-    votes[patch.others] = -1.0
-    if patch.others.any():
-        nearer = ndi.distance_transform_edt(~patch.others) < ndi.distance_transform_edt(
-            ~patch.nucleus
-        )
-        votes[nearer] = -1.0
+    votes[ground.taken] = -1.0
     return votes
 
 
-def _against_red(patch: Patch, smooth: FloatImage, stained: BoolImage) -> FloatImage:
+def _against_red(
+    patch: Patch, ground: _Ground, red: tuple[FloatImage, FloatImage], stained: BoolImage
+) -> FloatImage:
     """Vote by colour, -1 (like the red cells) to 1 (like what surrounds the nucleus)."""
-    distance = ndi.distance_transform_edt(~patch.nucleus)
+    distance, smooth = ground.distance, ground.smooth
     near = stained & (distance > 1) & (distance < 2 + 0.15 * patch.radius)
-    red = patch.red
-    if red is None or near.sum() < 20:
+    if near.sum() < 20:
         return np.ones(stained.shape)
-    middle = np.median(red, axis=0)
-    spread = np.cov(red.T) + np.outer(middle, middle) / 4 + 1e-4 * np.eye(3)
+    middle, spread = red
     own = _least_alike(smooth[near], middle, spread)
     axis = np.linalg.solve(spread, own - middle)
     apart = float(axis @ (own - middle))
@@ -230,66 +259,78 @@ def _nucleus(cell: BoolImage, patch: Patch) -> BoolImage:
     self.
     """
     nucleus = patch.nucleus & cell
+    margin = max(1, round(0.07 * patch.radius))
+    inner, outer = peel(cell, margin), grow(cell, margin)
+    if inner.sum() < 20:
+        return nucleus
+    window = window_of(outer)
+    inner, outer, within = inner[window], outer[window], cell[window]
     for smoothing in _SMOOTHINGS:
-        width = max(0.6, smoothing * patch.radius)
-        light = 1.0 - 10.0 ** -ndi.gaussian_filter(patch.density, (width, width, 0))
-        nucleus = _nucleus_in_light(light, cell, patch)
-        if _raggedness(nucleus, 0.12 * patch.radius) < _RAGGED:
+        light = _light(patch.density, window, max(0.6, smoothing * patch.radius))
+        dark = within & _is_dark(light, inner, outer)
+        nucleus[window] = _tidy_nucleus(dark, patch.nucleus[window], patch.radius)
+        if smoothing == _SMOOTHINGS[-1] or _raggedness(nucleus, 0.12 * patch.radius) < _RAGGED:
             break
     return nucleus
+
+
+def _light(density: FloatImage, window: tuple[slice, slice], width: float) -> FloatImage:
+    """Share of light absorbed in a window of a patch, smoothed by a Gaussian of this width."""
+    reach = int(4.0 * width + 0.5)
+    wider = tuple(slice(max(0, part.start - reach), part.stop + reach) for part in window)
+    back = tuple(
+        slice(part.start - wide.start, part.stop - wide.start)
+        for part, wide in zip(window, wider, strict=True)
+    )
+    smooth = ndi.gaussian_filter(density[wider], (width, width, 0))
+    light: FloatImage = 1.0 - 10.0 ** -smooth[back]
+    return light
 
 
 def _raggedness(mask: BoolImage, width: float) -> float:
     """Length of the outline over that of the mask rounded by a Gaussian of this width."""
     rounded = ndi.gaussian_filter(mask.astype(np.float32), width) > 0.5
-    long, short = (int((m & ~ndi.binary_erosion(m)).sum()) for m in (mask, rounded))
+    long, short = (int(np.count_nonzero(m & ~peel(m))) for m in (mask, rounded))
     return long / max(short, 1)
 
 
-def _nucleus_in_light(light: FloatImage, cell: BoolImage, patch: Patch) -> BoolImage:
+def _is_dark(light: FloatImage, inner: BoolImage, outer: BoolImage) -> BoolImage:
     """Threshold the light absorbed in that mixture of the channels that parts the cell best.
 
     That is green alone, or less of red and blue, which darkness of no colour (a refracting rim)
     absorbs as well.
     """
-    margin = max(1, round(0.07 * patch.radius))
-    inner = ndi.binary_erosion(cell, iterations=margin)
-    outer = ndi.binary_dilation(cell, iterations=margin)
-    if inner.sum() < 20:
-        return patch.nucleus & cell
-    _, stain, level = max(
-        (_parted(light @ np.array(mixture), inner, outer) for mixture in _MIXTURES),
-        key=lambda parted: parted[0],
-    )
-    return _tidy_nucleus((stain > level) & cell, patch)
+    within, around = light[inner], light[outer]
+    mixtures = [np.array(mixture) for mixture in _MIXTURES]
+    parted = [_parted(within @ mixture, around @ mixture) for mixture in mixtures]
+    best = int(np.argmax([share for share, _ in parted]))
+    dark: BoolImage = light @ mixtures[best] > parted[best][1]
+    return dark
 
 
-def _parted(
-    stain: FloatImage, inner: BoolImage, outer: BoolImage
-) -> tuple[float, FloatImage, float]:
-    """Threshold a cell between nucleus and cytoplasm; say how well they part, 0 to 1.
+def _parted(values: FloatImage, around: FloatImage) -> tuple[float, float]:
+    """Say how well nucleus and cytoplasm of a cell part, 0 to 1, and at which threshold.
 
     The threshold is the mean of that of two classes within the cell and of the upper one of three
     classes within and around it: the first fails where hardly any cytoplasm is, the second where
     the cytoplasm is as pale as the background.
     """
-    values = stain[inner]
     (level,) = multi_otsu(values, classes=2)
-    _, upper = multi_otsu(stain[outer], classes=3)
+    _, upper = multi_otsu(around, classes=3)
     dark = values > level
     share = dark.mean()
     if not 0 < share < 1:
-        return 0.0, stain, level
+        return 0.0, level
     between = share * (1 - share) * (values[dark].mean() - values[~dark].mean()) ** 2
-    return float(between / values.var()), stain, (level + upper) / 2
+    return float(between / values.var()), (level + upper) / 2
 
 
-def _tidy_nucleus(dark: BoolImage, patch: Patch) -> BoolImage:
+def _tidy_nucleus(dark: BoolImage, nucleus: BoolImage, radius: float) -> BoolImage:
     """Drop threads and crumbs, fill pores."""
-    opened = ndi.binary_opening(dark, disk(0.1 * patch.radius))
+    opened = ndi.binary_opening(dark, disk(0.1 * radius))
     labels, n = ndi.label(opened)
     if n == 0:
-        return patch.nucleus & dark
+        return nucleus & dark
     areas = np.bincount(labels.ravel())
     areas[0] = 0
     lobes = opened & (areas >= 0.08 * areas.max())[labels]

@@ -32,9 +32,10 @@ def _weights(n: int, m: int) -> Any:
         values = np.clip(1.0 - distance, 0.0, None)
     values /= values.sum(axis=1, keepdims=True)
     columns = np.clip(columns, 0, n - 1)
-    rows = np.repeat(np.arange(m), columns.shape[1])
-    matrix = sparse.csr_matrix((values.ravel(), (rows, columns.ravel())), shape=(m, n))
-    return matrix.astype(np.float32)
+    starts = np.arange(m + 1) * columns.shape[1]
+    return sparse.csr_matrix(
+        (values.ravel().astype(np.float32), columns.ravel(), starts), shape=(m, n)
+    )
 
 
 def resample(image: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from hybridleuk.data.images import RGBImage
-from hybridleuk.segmentation.masks import fill_holes, shrink
+from hybridleuk.segmentation.masks import fill_holes, grow, peel, shrink
 from hybridleuk.segmentation.resample import resample
 from hybridleuk.segmentation.stain import (
     estimate_background,
@@ -154,7 +154,7 @@ def red_cell_radius(scene: Scene, away: BoolImage, pallor: float = np.inf) -> fl
         Median half-width of what is not empty there, holes filled, weighted by area; None where
         fewer than three such things are seen or they cover under 3 % of the image.
     """
-    closed = ndi.binary_closing(scene.foreground, iterations=2)
+    closed = peel(grow(scene.foreground, 2), 2)
     body = fill_holes(closed, pallor) & away
     if body.mean() < 0.03:
         return None
