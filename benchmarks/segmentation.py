@@ -3,7 +3,7 @@
 Run as ``python benchmarks/segmentation.py --data FOLDER [--worst DIR] [--jobs N]``. Of each source
 one part may be used to tune and the other is what is reported: of ``wbc-zheng-1`` odd and even
 numbers, of ``bccd-trainval`` what ``train.txt`` and ``val.txt`` name, of ``pbc-dev`` every other
-image of each class, first and second by name; of the latter only whether a cell is found is measured.
+image of each class by name; of the latter only whether a cell is found is measured.
 ``--worst`` writes overlays: of ``wbc-zheng-1`` the 20 images of the least Dice, of the others every
 image whose leukocytes differ from what they should be (at most 60 of a class).
 """

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from hybridleuk.segmentation.masks import disk, fill_holes, shrink
+from hybridleuk.segmentation.masks import disk, fill_holes, grow, peel, shrink, window_of
 from hybridleuk.segmentation.resample import resample
 
 
@@ -18,6 +18,23 @@ def test_shrinking_takes_the_rim_but_not_at_the_edge_of_the_image():
     mask = np.zeros((10, 10), dtype=bool)
     mask[:5] = True
     np.testing.assert_array_equal(shrink(mask, 2)[:, 0], [True] * 3 + [False] * 7)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (2, 2), (3, 40), (30, 41)])
+@pytest.mark.parametrize("times", [1, 2])
+def test_growing_and_peeling_do_as_scipy_does(shape, times):
+    for share in (0.05, 0.5, 0.98):
+        mask = np.random.default_rng(4).random(shape) < share
+        np.testing.assert_array_equal(
+            grow(mask, times), ndi.binary_dilation(mask, iterations=times)
+        )
+        np.testing.assert_array_equal(peel(mask, times), ndi.binary_erosion(mask, iterations=times))
+
+
+def test_the_window_of_a_mask_is_the_smallest_that_holds_it():
+    mask = np.zeros((20, 30), dtype=bool)
+    mask[3, 8] = mask[11, 29] = True
+    assert window_of(mask) == (slice(3, 12), slice(8, 30))
 
 
 def test_a_disk_is_symmetric_and_never_empty():

@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
+from skimage.morphology import convex_hull_image
 
-from hybridleuk.segmentation.quality import CellMasks, assemble
+from hybridleuk.segmentation.masks import window_of
+from hybridleuk.segmentation.quality import CellMasks, _is_ragged, assemble
 from hybridleuk.segmentation.records import FLAGS
 
 
@@ -67,3 +70,18 @@ def test_no_cell_is_a_flag_of_the_image_and_every_flag_is_documented():
     assert len(cells) == 0
     assert cells.central is None
     assert all(text.startswith(("cell: ", "image: ")) for text in FLAGS.values())
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.4, 1.0])
+def test_a_cell_is_ragged_just_where_it_fills_under_four_fifths_of_its_hull(turn):
+    y, x = np.mgrid[:60, :70]
+    y, x = y - 30, x - 35
+    told = []
+    for bite in np.linspace(0.0, 1.2, 13):
+        angle = np.abs((np.arctan2(y, x) - turn + np.pi) % (2 * np.pi) - np.pi)
+        both = np.minimum(angle, np.abs(angle - 2.0))
+        cell = (np.hypot(y, 0.8 * x) < 26) & (both >= bite / 2)
+        hull = convex_hull_image(cell, include_borders=False).sum()
+        told.append(_is_ragged(cell[window_of(cell)], int(cell.sum())))
+        assert told[-1] == (cell.sum() < 0.8 * hull)
+    assert set(told) == {True, False}

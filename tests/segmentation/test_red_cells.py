@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 
 from hybridleuk.data.artificial import draw_field, draw_patient
-from hybridleuk.segmentation.red_cells import circle_radius, look_closely
+from hybridleuk.segmentation.red_cells import _highest_peaks, _top, circle_radius, look_closely
 from hybridleuk.segmentation.scene import look
 
 
@@ -29,6 +30,32 @@ def test_the_radius_is_told_within_a_fifth(seed, pallor):
     scene = look(drawn.image)
     radius = circle_radius(scene, ~scene.dark)
     assert radius * scene.scale == pytest.approx(drawn_radius(drawn), rel=0.2)
+
+
+@pytest.mark.parametrize(("apart", "shape"), [(1, (60, 70)), (4, (61, 43)), (9, (40, 200))])
+def test_the_highest_peaks_are_those_of_a_maximum_filter(apart, shape):
+    random = np.random.default_rng(apart)
+    share = ndi.gaussian_filter(random.random(shape), apart / 2).astype(np.float32)
+    away = random.random(shape) < 0.8
+    local = share == ndi.maximum_filter(share, size=2 * apart + 1)
+    expected = np.sort(share[local & away])[::-1][:6]
+    np.testing.assert_array_equal(_highest_peaks(share, apart, away), expected)
+    assert _highest_peaks(np.zeros(shape, np.float32), apart, away) == []
+
+
+def test_the_top_of_a_parabola_lies_between_its_points():
+    assert _top(-((np.arange(7) - 3.3) ** 2), 3) == pytest.approx(0.3)
+    assert _top(np.array([3.0, 2.0, 1.0]), 0) == 0.0
+    assert _top(np.ones(3), 1) == 0.0
+
+
+def test_a_field_turned_or_mirrored_has_the_same_radius():
+    drawn = field(15)
+    scene = look(drawn.image)
+    told = circle_radius(scene, ~scene.dark)
+    for image in (np.rot90(drawn.image), drawn.image[::-1], drawn.image[:, ::-1]):
+        scene = look(np.ascontiguousarray(image))
+        assert circle_radius(scene, ~scene.dark) == pytest.approx(told, rel=0.08)
 
 
 def test_an_empty_or_a_tiny_image_has_no_radius():

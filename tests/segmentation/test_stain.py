@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from hybridleuk.segmentation.stain import (
+    _histogram,
+    _median_level,
     estimate_background,
     match_background,
     multi_otsu,
@@ -82,3 +84,19 @@ def test_a_flat_image_has_stains_and_amounts_that_are_finite(level):
     image = np.full((20, 20, 3), level, dtype=np.uint8)
     assert np.isfinite(separate_stains(image)).all()
     np.testing.assert_allclose(np.linalg.norm(stain_vectors(image), axis=1), 1)
+
+
+def test_levels_are_counted_as_numpy_counts_them():
+    random = np.random.default_rng(6)
+    values = random.normal(size=5000)
+    counts, edges = _histogram(values, values.min(), values.max())
+    expected, expected_edges = np.histogram(values, bins=128)
+    np.testing.assert_array_equal(counts, expected)
+    np.testing.assert_allclose(edges, expected_edges)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100])
+def test_the_median_of_bytes_is_the_median(n):
+    for seed in range(5):
+        levels = np.random.default_rng(seed).integers(0, 256, n).astype(np.uint8)
+        assert _median_level(levels) == np.median(levels)
