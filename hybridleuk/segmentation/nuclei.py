@@ -103,10 +103,8 @@ def _joined(parts: Labels, scene: Scene, red: float | None) -> Labels:
     From the largest part down, each is held against every nucleus so far, and joins all those
     with which it can share a cell; once more with the nuclei that came out of it.
     """
-    groups = parts
-    for _ in range(2):
-        groups = _joined_once(groups, scene, red)
-    return groups
+    once = _joined_once(parts, scene, red)
+    return once if np.array_equal(once, parts) else _joined_once(once, scene, red)
 
 
 def _joined_once(parts: Labels, scene: Scene, red: float | None) -> Labels:

@@ -105,8 +105,10 @@ def void_mask(image: RGBImage) -> BoolImage:
     """
     from scipy import ndimage as ndi
 
-    dark = image <= _VOID_LEVEL
-    black: BoolImage = dark[..., 0] & dark[..., 1] & dark[..., 2]
+    black: BoolImage = image[..., 1] <= _VOID_LEVEL
+    if np.count_nonzero(black) < _VOID_FRACTION * black.size:
+        return np.zeros_like(black)
+    black = black & (image[..., 0] <= _VOID_LEVEL) & (image[..., 2] <= _VOID_LEVEL)
     if black.mean() < _VOID_FRACTION:
         return np.zeros_like(black)
     labels, n = ndi.label(black)
