@@ -14,7 +14,7 @@ from hybridleuk.segmentation.contour import star_outline, star_region
 from hybridleuk.segmentation.masks import disk, fill_holes, grow, peel, window_of
 from hybridleuk.segmentation.quality import CellMasks
 from hybridleuk.segmentation.resample import resample
-from hybridleuk.segmentation.scene import Scene, contrast_to_background
+from hybridleuk.segmentation.scene import Scene, azure_index, contrast_to_background
 from hybridleuk.segmentation.stain import multi_otsu, optical_density
 
 __all__ = ["Patch", "cut_out", "draw_cell_masks"]
@@ -147,13 +147,14 @@ def draw_cell_masks(patch: Patch) -> CellMasks:
 class _Ground:
     """What the votes of a patch rest on, whatever the level that parts cell from background.
 
-    `smooth` is the density smoothed, `contrast` that to the background, `distance` that from the
-    nucleus; `taken` is, or is nearer to, another nucleus; `red` is the colour of red cells and its
-    spread, None where none is known.
+    `smooth` is the density smoothed, `contrast` that to the background, `dark` what is stained like
+    a nucleus, `distance` that from the nucleus; `taken` is, or is nearer to, another nucleus; `red`
+    is the colour of red cells and its spread, None where none is known.
     """
 
     smooth: FloatImage
     contrast: FloatImage
+    dark: BoolImage
     distance: FloatImage
     taken: BoolImage
     red: tuple[FloatImage, FloatImage] | None
@@ -170,7 +171,8 @@ def _survey(patch: Patch) -> _Ground:
     if patch.red is not None:
         middle = np.median(patch.red, axis=0)
         red = middle, np.cov(patch.red.T) + np.outer(middle, middle) / 4 + 1e-4 * np.eye(3)
-    return _Ground(smooth, contrast_to_background(smooth), distance, taken, red)
+    dark = azure_index(smooth) > patch.dark_level
+    return _Ground(smooth, contrast_to_background(smooth), dark, distance, taken, red)
 
 
 def _nucleus_contrast(patch: Patch, nucleus: BoolImage) -> float:
@@ -220,9 +222,9 @@ def _against_red(
     apart = float(axis @ (own - middle))
     if apart < _APART:
         return np.ones(stained.shape)
-    likeness = (smooth - middle) @ axis / apart
+    likeness = (smooth @ axis.astype(np.float32) - float(middle @ axis)) / apart
     votes: FloatImage = np.clip(3.0 * (likeness - _BORDERLINE), -1.0, 1.0)
-    votes[smooth @ [1, 1, -1] > patch.dark_level] = 1.0
+    votes[ground.dark] = 1.0
     rim = (distance > 1 + 0.08 * patch.radius) & (distance < 2 + 0.3 * patch.radius)
     if (stained & (votes < 0))[rim].mean() > _ALL_AROUND:
         return np.ones(stained.shape)
