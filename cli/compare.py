@@ -56,7 +56,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    measurements: Measurements = "portable",
+    measurements: Measurements = "weighted",
     folds: Annotated[
         int, typer.Option(min=2, metavar="N", help="Parts that are tested in turn.")
     ] = 5,

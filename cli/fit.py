@@ -56,7 +56,7 @@ def fit(
     classifier: Annotated[
         Literal["svm", "xgboost", "finetuned"], typer.Option(help="What is fitted.")
     ] = "svm",
-    measurements: Measurements = "portable",
+    measurements: Measurements = "weighted",
     tune: Annotated[
         bool, typer.Option("--tune", help="Search settings on inner, group-disjoint folds.")
     ] = False,

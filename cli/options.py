@@ -54,10 +54,10 @@ DirectoryOutput = Annotated[
     ),
 ]
 Measurements = Annotated[
-    Literal["portable", "all"],
+    Literal["weighted", "portable", "all"],
     typer.Option(
-        help="Morphology to learn from: what means the same under another microscope, lamp and "
-        "camera, or everything.",
+        help="Morphology to learn from: only what means the same under another microscope "
+        "(portable), all, or all with the portable weighing more.",
         rich_help_panel=_FEATURES,
     ),
 ]

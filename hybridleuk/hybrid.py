@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
@@ -19,6 +19,7 @@ from hybridleuk.data.manifest import Manifest
 from hybridleuk.embeddings.backbones import BackboneLike, backbone_name, backbones_of
 from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
+from hybridleuk.scaling import BlockScaler
 
 if TYPE_CHECKING:
     from hybridleuk.embeddings.extractor import DeepEmbeddings
@@ -35,98 +36,31 @@ __all__ = [
 ]
 
 FeatureKind = Literal["hybrid", "morphology", "deep"]
-Measurements = Literal["portable", "all"]
+Measurements = Literal["weighted", "portable", "all"]
 FEATURES: tuple[FeatureKind, ...] = ("hybrid", "morphology", "deep")
-MEASUREMENTS: tuple[Measurements, ...] = ("portable", "all")
+MEASUREMENTS: tuple[Measurements, ...] = ("weighted", "portable", "all")
+# Chosen on PBC images with artificially changed stain and focus, see benchmarks/carry_over.py.
+_WEIGHT_OF_OTHERS = 0.4
+_OTHERS = "morphology_other"
 _NOT_PART_OF_THE_RECIPE = ("cache", "workers", "device")
-
-
-class BlockScaler(TransformerMixin, BaseEstimator):
-    """Standardise every feature, bound it, then give every block the same total variance.
-
-    A feature becomes ``z = (x - mean) / std``, then ``bound * tanh(z / bound)``: a value however
-    far from all that was seen while fitting, as another microscope yields, moves a distance by no
-    more than `bound` standard deviations. Divided by its new standard deviation and by
-    ``sqrt(d_b)``, with ``d_b`` the number of features of block *b* that vary, 500 embedding values
-    do not outvote 100 measurements. Features that do not vary become 0.
-
-    Parameters
-    ----------
-    block_sizes : sequence of int, optional
-        Widths of the blocks, side by side. By default all columns are one block.
-    bound : float or None, default 1
-        In standard deviations; None for no bound.
-
-    Attributes
-    ----------
-    mean_, spread_ : ndarray of shape (n_features,)
-        Mean and standard deviation of each column, infinite where it does not vary.
-    scale_ : ndarray of shape (n_features,)
-        What the bounded column is divided by.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hybridleuk.hybrid import BlockScaler
-    >>> X = np.random.default_rng(0).normal(size=(50, 5))
-    >>> scaled = BlockScaler(block_sizes=[1, 4]).fit_transform(X)
-    >>> float(scaled[:, :1].var().round(6)), float(scaled[:, 1:].var(axis=0).sum().round(6))
-    (1.0, 1.0)
-    """
-
-    def __init__(self, block_sizes: Sequence[int] | None = None, bound: float | None = 1.0) -> None:
-        self.block_sizes = block_sizes
-        self.bound = bound
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn mean and scale of each column."""
-        checked = validate_data(self, X, dtype=np.float64)
-        sizes = [checked.shape[1]] if self.block_sizes is None else list(self.block_sizes)
-        if sum(sizes) != checked.shape[1] or min(sizes, default=0) < 1:
-            raise InputError(
-                f"block_sizes {sizes} do not add up to the {checked.shape[1]} columns of X."
-            )
-        if self.bound is not None and not self.bound > 0:
-            raise InputError(
-                f"bound is {self.bound}; expected standard deviations above 0, or None."
-            )
-        spread = checked.std(axis=0)
-        varies = spread > 1e-9 * (1.0 + np.abs(checked).max(axis=0))
-        self.mean_ = checked.mean(axis=0)
-        self.spread_ = np.where(varies, spread, np.inf)
-        left = np.where(varies, self._bounded(checked).std(axis=0), 1.0)
-        widths = [max(int(part.sum()), 1) for part in np.split(varies, np.cumsum(sizes)[:-1])]
-        self.scale_ = left * np.sqrt(np.repeat(widths, sizes))
-        return self
-
-    def transform(self, X: Any) -> npt.NDArray[np.float64]:
-        """Scale the columns of X, of shape (n, n_features)."""
-        check_is_fitted(self)
-        checked = validate_data(self, X, dtype=np.float64, reset=False)
-        return self._bounded(checked) / self.scale_
-
-    def _bounded(self, X: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        z = (X - self.mean_) / self.spread_
-        return z if self.bound is None else self.bound * np.tanh(z / self.bound)
-
-    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
-        """Return the names of the columns, unchanged."""
-        check_is_fitted(self)
-        if input_features is not None:
-            return np.asarray(input_features, dtype=object)
-        fallback = [f"x{i}" for i in range(self.n_features_in_)]
-        return np.asarray(getattr(self, "feature_names_in_", fallback), dtype=object)
 
 
 class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
     """Images to feature rows: morphology of the cells beside embeddings of frozen networks.
 
     What depends on the image alone is cached by content; ``fit`` learns only the scaling of the
-    blocks (:class:`BlockScaler`), so it belongs inside the fold.
+    blocks (:class:`~hybridleuk.scaling.BlockScaler`), so it belongs inside the fold.
 
     Parameters
     ----------
     features : {"hybrid", "morphology", "deep"}, default "hybrid"
+    measurements : {"weighted", "portable", "all"}, default "weighted"
+        Which columns of the morphology are learned from. ``"portable"``: those that mean the same
+        under another microscope, lamp and camera (:data:`hybridleuk.morphology.feature.PORTABLE`).
+        ``"all"``: every one, which tells more on images of the source that was fitted and misleads
+        on others. ``"weighted"``: the portable ones as one block and the others as a second one of
+        0.4 times its weight, which keeps most of both; trees, which ignore weights, see all.
+        :meth:`extract` always measures all.
     backbone : str, torch.nn.Module, or sequence of them, default "squeezenet1_0"
         One embedding block each; see :class:`~hybridleuk.embeddings.extractor.DeepEmbeddings`.
     weights : str, path or sequence of them, default "default"
@@ -172,7 +106,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         self,
         features: FeatureKind = "hybrid",
         *,
-        measurements: Measurements = "portable",
+        measurements: Measurements = "weighted",
         backbone: BackboneLike | Sequence[BackboneLike] = "squeezenet1_0",
         weights: Any = "default",
         view: str = "image",
@@ -207,7 +141,8 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         self.blocks_ = dict(zip(table.blocks, table.block_sizes, strict=True))
         self.names_ = table.feature_names
         self.versions_ = dict(table.provenance.get("versions", _versions(table.blocks)))
-        self.scaler_ = BlockScaler(table.block_sizes).fit(table.matrix())
+        weights = [_WEIGHT_OF_OTHERS if name == _OTHERS else 1.0 for name in table.blocks]
+        self.scaler_ = BlockScaler(table.block_sizes, block_weights=weights).fit(table.matrix())
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
@@ -298,7 +233,17 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         measured = table.blocks.get("morphology")
         if measured is None or self.measurements == "all":
             return table
-        return replace(table, blocks={**table.blocks, "morphology": _portable(measured)})
+        portable, others = _parted(measured)
+        if self.measurements == "portable":
+            if portable.shape[1] == 0:
+                raise InputError(
+                    f"None of the {measured.shape[1]} morphology columns is portable to another "
+                    "microscope; set measurements to 'all' to learn from them nevertheless."
+                )
+            others = others.iloc[:, :0]
+        parts = {"morphology": portable, _OTHERS: others}
+        rest = {name: block for name, block in table.blocks.items() if name != "morphology"}
+        return replace(table, blocks={n: b for n, b in parts.items() if b.shape[1]} | rest)
 
     def _check_versions(self, X: Any) -> None:
         """Refuse what was measured in another way than what was fitted, under the same names."""
@@ -358,7 +303,7 @@ def _versions(blocks: Iterable[str]) -> dict[str, int]:
 
     needed: dict[str, int] = {}
     for block in blocks:
-        if block == "morphology":
+        if block.startswith("morphology"):
             needed |= {"segmentation": SEGMENTATION_VERSION, "morphology": MORPHOLOGY_VERSION}
         elif block.endswith("__image"):
             needed["preprocessing"] = PREPROCESSING_VERSION
@@ -370,17 +315,14 @@ def _versions(blocks: Iterable[str]) -> dict[str, int]:
     return needed
 
 
-def _portable(measured: pd.DataFrame) -> pd.DataFrame:
+def _parted(measured: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part the columns of the morphology into portable ones and others."""
     from hybridleuk.morphology.catalogue import portable_columns
 
     names = [str(column) for column in measured.columns]
     kept = set(portable_columns(names))
-    if not kept:
-        raise InputError(
-            f"None of the {measured.shape[1]} morphology columns is portable to another "
-            "microscope; set measurements to 'all' to learn from them nevertheless."
-        )
-    return measured.loc[:, [name in kept for name in names]]
+    portable = np.array([name in kept for name in names], dtype=bool)
+    return measured.loc[:, portable], measured.loc[:, ~portable]
 
 
 def _block(extractor: Any, images: list[Any]) -> pd.DataFrame:

@@ -54,7 +54,8 @@ _ESTIMATORS = "estimators.skops"
 _BOOSTER = "booster.ubj"
 _MAXIMUM_BYTES = 8 * 1024**3
 _TRUSTED = {
-    "hybridleuk.hybrid.BlockScaler",
+    "hybridleuk.hybrid.BlockScaler",  # where it was in format 1
+    "hybridleuk.scaling.BlockScaler",
     "hybridleuk.models.classifiers.SVMClassifier",
     "hybridleuk.models.classifiers.XGBoostClassifier",
     "hybridleuk.models.uncertainty.PredictionSets",

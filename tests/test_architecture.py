@@ -19,7 +19,7 @@ LAYERS = (
     ("data",),
     ("segmentation",),
     ("morphology", "embeddings"),
-    ("features",),
+    ("features", "scaling"),
     ("hybrid",),
     ("models",),
     ("report",),

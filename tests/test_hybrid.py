@@ -5,7 +5,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
-from hybridleuk.hybrid import BlockScaler, HybridFeatures
+from hybridleuk.hybrid import HybridFeatures
+from hybridleuk.scaling import BlockScaler
 
 
 @parametrize_with_checks([BlockScaler()])
@@ -101,3 +102,36 @@ def test_other_blocks_are_refused():
 def test_wrong_parameters_are_named(parameters, message):
     with pytest.raises(InputError, match=message):
         HybridFeatures(**parameters).extractors()
+
+
+def measured_table(*columns):
+    rng = np.random.default_rng(0)
+    blocks = {"morphology": pd.DataFrame(rng.normal(size=(30, len(columns))), columns=columns)}
+    return FeatureTable(pd.DataFrame(index=range(30)), blocks, {})
+
+
+def test_portable_measurements_weigh_more_unless_told():
+    table = measured_table("nucleus_area__mean", "nc_ratio_cell__mean", "cell_count")
+    features = HybridFeatures("morphology").fit(table)
+    assert features.blocks_ == {"morphology": 1, "morphology_other": 2}
+    assert features.get_feature_names_out()[0] == "nc_ratio_cell__mean"
+    spread = features.transform(table).std(axis=0)
+    assert spread == pytest.approx([1.0, 0.4 / np.sqrt(2), 0.4 / np.sqrt(2)])
+
+
+def test_measurements_may_be_portable_only_or_all():
+    table = measured_table("nucleus_area__mean", "nc_ratio_cell__mean")
+    portable = HybridFeatures("morphology", measurements="portable").fit(table)
+    assert portable.get_feature_names_out().tolist() == ["nc_ratio_cell__mean"]
+    everything = HybridFeatures("morphology", measurements="all").fit(table)
+    assert everything.blocks_ == {"morphology": 2}
+    with pytest.raises(InputError, match="None of the 1 morphology columns is portable"):
+        HybridFeatures("morphology", measurements="portable").fit(measured_table("cell_count"))
+    with pytest.raises(InputError, match="measurements is 'some'; expected one of weighted"):
+        HybridFeatures("morphology", measurements="some").fit(table)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, 2.0, 3.0]])
+def test_block_weights_are_one_above_zero_for_each_block(weights):
+    with pytest.raises(InputError, match="expected one above 0 for each of 2 blocks"):
+        BlockScaler([1, 2], block_weights=weights).fit(np.eye(3))

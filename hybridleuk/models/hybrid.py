@@ -67,7 +67,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         classifier: str = "svm",
         features: FeatureKind = "hybrid",
         *,
-        measurements: Measurements = "portable",
+        measurements: Measurements = "weighted",
         backbone: str | Sequence[str] = "squeezenet1_0",
         weights: Any = "default",
         view: str = "image",

@@ -56,7 +56,11 @@ def test_images_to_probabilities(cells):
     probabilities = fitted.predict_proba(images)
     assert probabilities.shape == (16, 2)
     assert np.allclose(probabilities.sum(axis=1), 1)
-    assert set(fitted.features_.blocks_) == {"morphology", "embedding__squeezenet1_0__image"}
+    assert list(fitted.features_.blocks_) == [
+        "morphology",
+        "morphology_other",
+        "embedding__squeezenet1_0__image",
+    ]
 
 
 def test_same_seed_same_answer(cells):
