@@ -3,9 +3,9 @@
 Trained on the five leukocyte classes of PBC but 70 images of each; tested on those 70 as they are,
 on artificial other microscopes made of them (another stain and lamp; coarser and out of focus;
 both), and on Zheng 1 with its own stain, camera and resolution, whose labels nobody checked. How
-cells are brought to a standard was chosen on such artificial ones; Zheng 1 was looked at meanwhile. Zheng 1 has a single
-basophil, which moves the balanced accuracy by 0.20, so the mean recall of the other four classes
-is given too.
+cells are brought to a standard was chosen on such artificial ones; Zheng 1 was looked at meanwhile.
+It has a single basophil, which moves the balanced accuracy by 0.20, so the mean recall of the other
+four classes is given too.
 
     python benchmarks/carry_over.py DATA --weights squeezenet1_0-imagenet.pth
 """
