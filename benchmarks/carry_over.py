@@ -83,7 +83,7 @@ def sources(data: Path, work: Path, per_class: int) -> dict[str, Manifest]:
     for name, rows in parts.items():
         listed = work / f"{name}.csv"
         pd.DataFrame(rows, columns=["path", "label"]).to_csv(listed, index=False)
-        manifests[name] = Manifest.from_csv(listed)
+        manifests[name] = Manifest.from_file(listed)
     return manifests
 
 
