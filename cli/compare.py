@@ -100,7 +100,13 @@ def compare(
     parameters = features.parameters(resources) | {"measurements": measurements}
     replaced = claim_comparison(output, overwrite=overwrite)
     manifest, account = read_images(
-        images, listing, resources, labels=True, per_class=per_class, seed=seed
+        images,
+        listing,
+        resources,
+        outputs=[output],
+        labels=True,
+        per_class=per_class,
+        seed=seed,
     )
     check_folds(manifest, split, folds, seed)
     if any(not name.startswith("morphology") for name in chosen):

@@ -118,7 +118,8 @@ def count(
     claim_file(output, overwrite=overwrite)
     besides.claim(overwrite=overwrite)
     model = None if differential is None else _loaded(differential, resources)
-    manifest, account = read_images(images, listing, resources)
+    written = (output, besides.boxes, besides.voc, besides.pictures)
+    manifest, account = read_images(images, listing, resources, outputs=written)
     totals = None
     if manifest.groups is not None:
         totals = output.with_name(f"{output.stem}_groups.csv")

@@ -93,7 +93,7 @@ def fit(
         account = Account(len(table), len(table), [])
         _fit(model, table, table.labels, table.groups)
     else:
-        manifest, account = read_images(images, listing, resources, labels=True)
+        manifest, account = read_images(images, listing, resources, outputs=[output], labels=True)
         kind = "deep" if classifier == "finetuned" else features.features or "hybrid"
         check_networks(manifest.paths, kind, parameters)
         finetuning = {"epochs": epochs, "image_size": image_size, "checkpoint": _checkpoint(output)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from hybridleuk.exceptions import HybridLeukError, ImageError, InputError, Manif
 
 from .console import current_screen
 from .options import ImageOptions, ResourceOptions
-from .outputs import write_file
+from .outputs import refuse_to_replace, write_file
 
 if TYPE_CHECKING:
     from hybridleuk.data.manifest import Manifest
@@ -96,6 +96,7 @@ def read_images(
     options: ImageOptions,
     resources: ResourceOptions,
     *,
+    outputs: Iterable[Path | None] = (),
     labels: bool = False,
     per_class: int | None = None,
     seed: int = 0,
@@ -107,6 +108,8 @@ def read_images(
     sources : str or sequence of str
         What was typed for IMAGES; more than one has to be files.
     options, resources : groups of options
+    outputs : iterable of Path or None
+        Files and folders that will be written; no image may be among them.
     labels : bool, default False
         Whether the command needs a class for each image.
     per_class : int, optional
@@ -125,6 +128,8 @@ def read_images(
         listed = Manifest.from_source(
             _source(sources), group_column=options.group_column, group_regex=options.group_regex
         )
+    typed = [sources] if isinstance(sources, str) else sources
+    refuse_to_replace([*typed, *listed.paths], outputs)
     found = listed.n_found
     if not found:
         raise ManifestError(

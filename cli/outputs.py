@@ -13,7 +13,14 @@ import typer
 
 from hybridleuk.exceptions import OutputError
 
-__all__ = ["claim_directory", "claim_file", "clear", "require_suffix", "write_file"]
+__all__ = [
+    "claim_directory",
+    "claim_file",
+    "clear",
+    "refuse_to_replace",
+    "require_suffix",
+    "write_file",
+]
 
 
 def require_suffix(path: Path, suffix: str) -> None:
@@ -80,6 +87,30 @@ def claim_directory(
         )
     _try_writing(path)
     return complete
+
+
+def refuse_to_replace(inputs: Iterable[str | Path], outputs: Iterable[Path | None]) -> None:
+    """Make sure that no output can take the place of something that is read, overwriting or not.
+
+    Parameters
+    ----------
+    inputs : iterable of path
+        Images, and what was typed for IMAGES.
+    outputs : iterable of Path or None
+        Files, and folders into which files are written.
+
+    Raises
+    ------
+    OutputError
+        An input is one of the files or lies in one of the folders.
+    """
+    places = {Path(output).resolve() for output in outputs if output is not None}
+    for given in inputs:
+        place = Path(given).resolve()
+        if (place in places and not place.is_dir()) or places.intersection(place.parents):
+            raise OutputError(
+                f"{given} is read and would lie among what is written; choose another output."
+            )
 
 
 def clear(path: Path, names: Iterable[str]) -> None:

@@ -53,7 +53,7 @@ def predict(
     for note in model_card(model).get("notes", []):
         current_screen().noted(note)
     loaded = on_this_machine(load_model(model), resources)
-    manifest, account = read_images(images, listing, resources)
+    manifest, account = read_images(images, listing, resources, outputs=[output])
     table = predict_images(loaded, manifest)
     account.check(len(table))
     write_file(output, lambda path: table.to_csv(path, index=False))

@@ -36,7 +36,7 @@ def segment(
 ) -> Outcome:
     """Find leukocytes; write masks, overlays and one row of measurements per cell."""
     claim_directory(output, finished=_FINISHED, unfinished=_UNFINISHED, overwrite=overwrite)
-    manifest, account = read_images(images, listing, resources)
+    manifest, account = read_images(images, listing, resources, outputs=[output])
 
     from hybridleuk.morphology.files import segment_images
 

@@ -90,3 +90,18 @@ def test_differential_by_a_model_file(run, fields, smears, tmp_path):
     names = ["diff_blast", "diff_lymphocyte", "diff_abstained"]
     assert (table[names].sum(axis=1) == table["wbc"]).all()
     assert sum(json.loads(ended.out)["differential"].values()) == table["wbc"].sum()
+
+
+def test_images_and_their_list_are_never_replaced(run, fields, tmp_path):
+    before = {path: path.read_bytes() for path in fields.rglob("*") if path.is_file()}
+    folder = next(path for path in before if path.suffix == ".png").parent
+    out = tmp_path / "counts.csv"
+    done = run("count", fields, "-o", out, "--pictures", folder, "--overwrite")
+    assert done.status == 1
+    assert "would lie among what is written" in done.err
+    listed = tmp_path / "list.csv"
+    listed.write_text("path\n" + "".join(f"{path}\n" for path in before if path.suffix == ".png"))
+    text = listed.read_text()
+    assert run("count", listed, "-o", listed, "--overwrite").status == 1
+    assert listed.read_text() == text
+    assert {path: path.read_bytes() for path in before} == before

@@ -5,7 +5,13 @@ import os
 import pytest
 
 from hybridleuk.exceptions import OutputError
-from hybridleuk_cli.outputs import claim_directory, claim_file, clear, write_file
+from hybridleuk_cli.outputs import (
+    claim_directory,
+    claim_file,
+    clear,
+    refuse_to_replace,
+    write_file,
+)
 
 MARKS = {"finished": "report.html", "unfinished": ("folds",)}
 
@@ -85,3 +91,14 @@ def test_write_is_whole_or_nothing(tmp_path):
     write_file(target, lambda path: path.write_text("new"))
     assert target.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+
+
+def test_what_is_read_is_never_replaced(tmp_path):
+    image = tmp_path / "smears" / "a.png"
+    image.parent.mkdir()
+    image.touch()
+    (tmp_path / "other").mkdir()
+    refuse_to_replace([image], [tmp_path / "smears" / "counts.csv", tmp_path / "other", None])
+    for output in (image, image.parent, tmp_path, tmp_path / "other" / ".." / "smears"):
+        with pytest.raises(OutputError, match=r"a.png is read and would lie among what is written"):
+            refuse_to_replace([str(image)], [output])
