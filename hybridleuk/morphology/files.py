@@ -156,13 +156,21 @@ def _claim(settings: _Settings, manifest: Manifest, overwrite: bool) -> None:
         raise OutputError(f"{folder} is a file; name a folder.")
     document = _document(settings, manifest)
     marker = folder / STARTED
-    same = marker.is_file() and marker.read_text(encoding="utf-8") == document
-    if not same and folder.is_dir() and any(folder.iterdir()):
-        if not overwrite:
-            held = "results of other images or settings" if marker.is_file() else "other files"
-            raise OutputError(
-                f"{folder} holds {held}; name another folder, or overwrite (--overwrite)."
-            )
+    ours = marker.is_file()
+    same = ours and marker.read_text(encoding="utf-8") == document
+    held = [p for p in folder.iterdir() if not p.name.startswith(".")] if folder.is_dir() else []
+    if held and not same and not overwrite:
+        what = "results of other images or settings" if ours else "other files"
+        raise OutputError(
+            f"{folder} holds {what}; name another folder, or overwrite (--overwrite)."
+        )
+    foreign = [path.name for path in held if path.name in OUTPUTS]
+    if foreign and not ours:
+        raise OutputError(
+            f"{folder} holds {', '.join(sorted(foreign))}, which no run of this command wrote; "
+            "name another folder, or move them away."
+        )
+    if ours and overwrite and (not same or (folder / FINISHED).is_file()):
         _clear(folder)
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)

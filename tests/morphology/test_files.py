@@ -186,3 +186,27 @@ def test_images_without_a_single_cell_give_an_empty_table(smears, out):
     blank = Manifest.from_paths([smears / "b" / "blank.png"])
     assert segment_images(blank, out).n_cells == 0
     assert pd.read_parquet(out / "cells.parquet").empty
+
+
+def test_files_of_other_origin_are_never_removed(manifest, out):
+    (out / "regions").mkdir(parents=True)
+    drawn_by_hand = out / "regions" / "mine.png"
+    drawn_by_hand.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="regions, which no run of this command wrote"):
+        segment_images(manifest, out, cache=None, overwrite=True)
+    assert drawn_by_hand.read_bytes() == b"mine"
+
+
+def test_overwriting_makes_every_picture_again(manifest, out):
+    segment_images(manifest, out, cache=None)
+    picture = next((out / "regions").glob("*.png"))
+    sound = picture.read_bytes()
+    picture.write_bytes(b"garbage")
+    segment_images(manifest, out, cache=None, overwrite=True)
+    assert picture.read_bytes() == sound
+
+
+def test_hidden_files_are_no_content(manifest, out):
+    out.mkdir(exist_ok=True)
+    (out / ".DS_Store").write_bytes(b"x")
+    assert segment_images(manifest, out, cache=None).n_cells >= 0
