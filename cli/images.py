@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +75,10 @@ class Account:
         """Write ``skipped.csv`` into `folder` when files were left out, and say so.
 
         A list from an earlier command is replaced, by an empty one when nothing was left out, so
-        that it always tells of the last command that wrote into the folder.
+        that it always tells of the last command that wrote into the folder. A file of that name
+        that is no such list is kept; the list then takes the next free name.
         """
-        target = folder / SKIPPED
+        target = _place_for_list(folder)
         if not self.skipped and not target.exists():
             return None
         import pandas as pd
@@ -89,6 +91,19 @@ class Account:
             f"{len(self.skipped)} of {self.found:,} files left out, listed with reasons in {target}"
         )
         return target
+
+
+def _place_for_list(folder: Path) -> Path:
+    stem, suffix = os.path.splitext(SKIPPED)
+    for name in chain([SKIPPED], (f"{stem}-{n}{suffix}" for n in count(2))):
+        if not (folder / name).exists() or _is_list(folder / name):
+            break
+    return folder / name
+
+
+def _is_list(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline().strip() == b"path,reason"
 
 
 def read_images(

@@ -105,3 +105,14 @@ def test_images_and_their_list_are_never_replaced(run, fields, tmp_path):
     assert run("count", listed, "-o", listed, "--overwrite").status == 1
     assert listed.read_text() == text
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_file_called_skipped_that_is_no_list_of_ours_is_kept(run, fields, tmp_path):
+    (fields / "broken.png").write_bytes(b"no image")
+    (tmp_path / "skipped.csv").write_text("my,precious\n1,2\n")
+    ended = run("count", fields, "-o", tmp_path / "c.csv", "--json")
+    assert ended.status == 0, ended.err
+    assert (tmp_path / "skipped.csv").read_text() == "my,precious\n1,2\n"
+    assert json.loads(ended.out)["skipped_file"] == str(tmp_path / "skipped-2.csv")
+    again = run("count", fields, "-o", tmp_path / "c.csv", "--json", "--overwrite")
+    assert json.loads(again.out)["skipped_file"] == str(tmp_path / "skipped-2.csv")
