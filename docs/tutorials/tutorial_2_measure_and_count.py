@@ -254,8 +254,8 @@ for axis, name, title in zip(axes[1:].flat, shown, titles, strict=True):
 # its measurements depends on the focus, so none is portable.
 #
 # To classifiers portable measurements weigh most; with ``measurements="all"``, on the command line
-# ``--measurements all``, all weigh the same: worth trying where all images, now and later, come from
-# one microscope. How many there are:
+# ``--measurements all``, all weigh the same: worth trying where all images, now and later, come
+# from one microscope. How many there are:
 
 described = [feature for feature in CATALOGUE.values() if feature.family != "background"]
 print(sum(all(getattr(f, p) for p in PORTABLE) for f in described), "of", len(described))
