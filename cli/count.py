@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.table import Table
 
 from hybridleuk import progress
+from hybridleuk.exceptions import OutputError
 
 from .console import Outcome, current_screen
 from .images import read_images
@@ -31,6 +32,8 @@ __all__ = ["EXAMPLE", "BoxOptions", "count"]
 EXAMPLE = "hybridleuk count smears/ -o counts.csv --pictures pictures/"
 _OUTPUT = "Output"
 _STARTED, _FINISHED = ".count-started", ".count-finished"
+# Suffix of the files, and what writes one of them.
+_Kinds: TypeAlias = list[tuple[str, Callable[[Path, str, Any], None]]]
 
 
 @dataclass(frozen=True)
@@ -67,19 +70,40 @@ class BoxOptions:
                     param_hint="--boxes",
                 )
             claim_file(self.boxes, overwrite=overwrite)
-        for folder in (self.voc, self.pictures):
-            if folder is not None:
-                _claim_folder(folder, overwrite)
+        for folder in self._folders():
+            claim_directory(
+                folder, finished=_FINISHED, unfinished=(_STARTED,), overwrite=overwrite
+            )
 
     def write(self, counts: Counts, manifest: Manifest) -> None:
         """Write all of it."""
         if self.boxes is not None:
             text = json.dumps(counts.boxes(), indent=1)
             _write_text(self.boxes, text + "\n")
-        if self.voc is not None:
-            _fill(self.voc, ".xml", counts, manifest, _write_voc)
-        if self.pictures is not None:
-            _fill(self.pictures, ".jpg", counts, manifest, _write_picture)
+        for folder, kinds in self._folders().items():
+            _fill(folder, kinds, counts, manifest)
+
+    def check(self, manifest: Manifest) -> None:
+        """Make sure that no file of other origin has a name that one of ours would take."""
+        for folder, kinds in self._folders().items():
+            ours = _listed(folder)
+            for name in _names(kinds, manifest):
+                if (folder / name).exists() and name not in ours:
+                    raise OutputError(
+                        f"{folder / name} was not written by this command; move it away, or "
+                        "choose another folder."
+                    )
+
+    def _folders(self) -> dict[Path, _Kinds]:
+        """Which kinds of files each folder gets; both may go into one."""
+        folders: dict[Path, _Kinds] = {}
+        for folder, kind in (
+            (self.voc, (".xml", _write_voc)),
+            (self.pictures, (".jpg", _write_picture)),
+        ):
+            if folder is not None:
+                folders.setdefault(folder.resolve(), []).append(kind)
+        return folders
 
 
 def count(
@@ -118,11 +142,12 @@ def count(
     claim_file(output, overwrite=overwrite)
     besides.claim(overwrite=overwrite)
     model = None if differential is None else _loaded(differential, resources)
-    written = (output, besides.boxes, besides.voc, besides.pictures)
-    manifest, account = read_images(images, listing, resources, outputs=written)
-    totals = None
-    if manifest.groups is not None:
-        totals = output.with_name(f"{output.stem}_groups.csv")
+    beside = output.with_name(f"{output.stem}_groups.csv")
+    outputs = (output, beside, besides.boxes, besides.voc, besides.pictures)
+    manifest, account = read_images(images, listing, resources, outputs=outputs)
+    besides.check(manifest)
+    totals = None if manifest.groups is None else beside
+    if totals is not None:
         claim_file(totals, overwrite=overwrite)
 
     from hybridleuk.counting import count_images
@@ -159,28 +184,33 @@ def _loaded(model: str, resources: ResourceOptions) -> Any:
     return on_this_machine(load_model(model), resources)
 
 
-def _claim_folder(folder: Path, overwrite: bool) -> None:
-    """Make a folder ready; files that an earlier, finished run wrote into it are removed."""
-    if claim_directory(folder, finished=_FINISHED, unfinished=(_STARTED,), overwrite=overwrite):
-        names = (folder / _FINISHED).read_text(encoding="utf-8").splitlines()
-        clear(folder, [name for name in names if Path(name).name == name])
-        clear(folder, [_FINISHED])
+def _listed(folder: Path) -> set[str]:
+    """Names of the files that earlier runs wrote into a folder, finished or not."""
+    marks = [folder / name for name in (_FINISHED, _STARTED)]
+    lines = [m.read_text(encoding="utf-8").splitlines() for m in marks if m.is_file()]
+    return {name for names in lines for name in names if Path(name).name == name}
 
 
-def _fill(
-    folder: Path,
-    suffix: str,
-    counts: Counts,
-    manifest: Manifest,
-    write: Callable[[Path, str, Any], None],
-) -> None:
-    """Write one file for each image, between two marks, so that an interrupted run is known."""
-    names = [f"{image_id}{suffix}" for image_id in manifest.image_ids]
+def _names(kinds: _Kinds, manifest: Manifest) -> list[str]:
+    return [f"{image_id}{suffix}" for suffix, _ in kinds for image_id in manifest.image_ids]
+
+
+def _fill(folder: Path, kinds: _Kinds, counts: Counts, manifest: Manifest) -> None:
+    """Write files for each image, between two marks, so that an interrupted run is known.
+
+    Files of an earlier run are removed only now, when everything that is read has been read.
+    """
+    names = _names(kinds, manifest)
+    earlier = _listed(folder)
+    (folder / _STARTED).write_text("\n".join({*names, *earlier}), encoding="utf-8")
+    clear(folder, [_FINISHED, *earlier])
+    with progress.task(f"Writing {folder.name}", total=len(names), unit="files") as task:
+        for suffix, write in kinds:
+            rows = zip(manifest.image_ids, manifest.paths, counts.fields, strict=True)
+            for image_id, path, field in rows:
+                write(folder / f"{image_id}{suffix}", path, field)
+                task.advance()
     (folder / _STARTED).write_text("\n".join(names), encoding="utf-8")
-    with progress.task(f"Writing {folder.name}", total=len(names)) as task:
-        for name, path, field in zip(names, manifest.paths, counts.fields, strict=True):
-            write(folder / name, path, field)
-            task.advance()
     (folder / _STARTED).replace(folder / _FINISHED)
 
 
