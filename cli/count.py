@@ -71,9 +71,7 @@ class BoxOptions:
                 )
             claim_file(self.boxes, overwrite=overwrite)
         for folder in self._folders():
-            claim_directory(
-                folder, finished=_FINISHED, unfinished=(_STARTED,), overwrite=overwrite
-            )
+            claim_directory(folder, finished=_FINISHED, unfinished=(_STARTED,), overwrite=overwrite)
 
     def write(self, counts: Counts, manifest: Manifest) -> None:
         """Write all of it."""

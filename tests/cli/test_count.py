@@ -116,3 +116,35 @@ def test_a_file_called_skipped_that_is_no_list_of_ours_is_kept(run, fields, tmp_
     assert json.loads(ended.out)["skipped_file"] == str(tmp_path / "skipped-2.csv")
     again = run("count", fields, "-o", tmp_path / "c.csv", "--json", "--overwrite")
     assert json.loads(again.out)["skipped_file"] == str(tmp_path / "skipped-2.csv")
+
+
+def test_one_folder_for_voc_and_pictures_is_made_anew_as_a_whole(run, fields, tmp_path):
+    both = tmp_path / "both"
+    arguments = ("count", fields, "-o", tmp_path / "c.csv", "--voc", both, "--pictures", both)
+    assert run(*arguments).status == 0
+    (both / "mine.txt").write_text("mine")
+    (fields / "P1_a.png").unlink()
+    ended = run(*arguments, "--overwrite")
+    assert ended.status == 0, ended.err
+    assert sorted(p.name for p in both.glob("[!.]*")) == ["P0_a.jpg", "P0_a.xml", "mine.txt"]
+
+
+def test_a_foreign_file_in_a_folder_of_ours_is_kept(run, fields, tmp_path):
+    arguments = ("count", fields, "-o", tmp_path / "c.csv", "--pictures", tmp_path / "drawn")
+    assert run(*arguments).status == 0
+    (fields / "P0_a.png").rename(fields / "P7_a.png")
+    (tmp_path / "drawn" / "P7_a.jpg").write_text("mine")
+    ended = run(*arguments, "--overwrite")
+    assert ended.status == 1
+    assert "P7_a.jpg was not written by this command" in ended.err
+    assert (tmp_path / "drawn" / "P7_a.jpg").read_text() == "mine"
+    assert (tmp_path / "drawn" / "P0_a.jpg").exists(), "refused before anything is removed"
+
+
+def test_pictures_that_are_read_are_not_cleared(run, fields, tmp_path):
+    drawn = tmp_path / "drawn"
+    assert run("count", fields, "-o", tmp_path / "c.csv", "--pictures", drawn).status == 0
+    before = {path: path.read_bytes() for path in drawn.iterdir()}
+    ended = run("count", drawn, "-o", tmp_path / "d.csv", "--pictures", drawn, "--overwrite")
+    assert ended.status == 1
+    assert {path: path.read_bytes() for path in drawn.iterdir()} == before
