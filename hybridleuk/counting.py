@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ CONTEXT = 2.0
 _SMALLEST_CROP = 32
 _COUNTED = ["wbc", "rbc", "platelets"]
 _WORTH_WORKERS = 32
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def voc_document(path: str, image: RGBImage, field: FieldCount) -> str:
     """Describe the boxes of one field in the XML of Pascal VOC.
 
     Corners count from 1 and are part of the box, as there; ``truncated`` is 1 for a cell that
-    reaches the border.
+    reaches the border. Characters of the path that XML cannot hold become U+FFFD.
     """
     height, width = image.shape[:2]
     root = ElementTree.Element("annotation")
@@ -236,4 +238,5 @@ def voc_document(path: str, image: RGBImage, field: FieldCount) -> str:
 
 def _add(parent: ElementTree.Element, values: dict[str, Any]) -> None:
     for name, value in values.items():
-        ElementTree.SubElement(parent, name).text = str(value)
+        # XML holds no control characters and no halves of surrogates, not even escaped.
+        ElementTree.SubElement(parent, name).text = _NOT_XML.sub("\ufffd", str(value))

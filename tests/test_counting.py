@@ -99,3 +99,12 @@ def test_voc_counts_from_one_and_says_what_is_cut():
     corners = [int(first.findtext(f"bndbox/{k}")) for k in ("xmin", "ymin", "xmax", "ymax")]
     assert corners == [7, 6, 26, 15]
     assert (first.findtext("truncated"), second.findtext("truncated")) == ("0", "1")
+
+
+@pytest.mark.parametrize("character", ["\x01", "\x1b", "\x7f", "\ufffe", "\udcff"])
+def test_voc_is_well_formed_whatever_the_name(character):
+    image = np.zeros((5, 6, 3), np.uint8)
+    text = voc_document(f"a/b{character}<&>.png", image, FieldCount((), (), None))
+    name = ElementTree.fromstring(text.encode("utf-8")).findtext("filename")
+    kept = character if character == "\x7f" else "\ufffd"
+    assert name == f"b{kept}<&>.png"
