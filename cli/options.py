@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ __all__ = [
     "Overwrite",
     "ResourceOptions",
     "Seed",
+    "check_length",
 ]
 
 _IMAGES = "Images"
@@ -31,6 +33,14 @@ FeatureKind = Literal["hybrid", "morphology", "deep"]
 _WHAT_IMAGES = (
     "A folder with one sub-folder per class, or a .csv or .parquet manifest with a column 'path'"
 )
+
+
+def check_length(length: float | None) -> float | None:
+    """Refuse what is no length, such as 0, as wrong usage."""
+    if length is not None and not 0 < length < math.inf:
+        raise typer.BadParameter(f"{length:g} is no length; expected a number above 0")
+    return length
+
 
 ImageSource = Annotated[
     str, typer.Argument(metavar="IMAGES", help=f"{_WHAT_IMAGES}.", show_default=False)
@@ -159,7 +169,7 @@ class FeatureOptions:
     spacing: Annotated[
         float | None,
         typer.Option(
-            min=0.0,
+            callback=check_length,
             metavar="MICROMETRES",
             help="Size of a pixel; without it, lengths are in pixels.",
             rich_help_panel=_FEATURES,

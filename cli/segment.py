@@ -9,7 +9,14 @@ import typer
 
 from .console import Outcome
 from .images import read_images
-from .options import DirectoryOutput, ImageOptions, ImageSources, Overwrite, ResourceOptions
+from .options import (
+    DirectoryOutput,
+    ImageOptions,
+    ImageSources,
+    Overwrite,
+    ResourceOptions,
+    check_length,
+)
 from .outputs import claim_directory
 
 __all__ = ["EXAMPLE", "segment"]
@@ -30,7 +37,11 @@ def segment(
     ] = "otsu",
     spacing: Annotated[
         float | None,
-        typer.Option(min=0.0, metavar="MICROMETRES", help="Size of a pixel; else lengths are px."),
+        typer.Option(
+            callback=check_length,
+            metavar="MICROMETRES",
+            help="Size of a pixel; else lengths are px.",
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> Outcome:

@@ -34,3 +34,11 @@ def test_skipped_files_are_listed_inside_the_folder(run, smears, tmp_path):
     assert ended.status == 0, ended.err
     skipped = pd.read_csv(tmp_path / "out" / "skipped.csv")
     assert skipped["path"].tolist() == [str(smears / "blast" / "empty.png")]
+
+
+def test_a_spacing_that_is_no_length_is_wrong_usage(run, smears, tmp_path):
+    for command, name in (("segment", "out"), ("extract", "f.parquet")):
+        for spacing in ("0", "-1", "nan", "inf"):
+            ended = run(command, smears, "-o", tmp_path / name, "--spacing", spacing)
+            assert ended.status == 2, (command, spacing, ended.err)
+    assert not (tmp_path / "out").exists()
