@@ -20,11 +20,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ _KINDS = {"regions": "png", "instances": "png", "overlay": "jpg"}
 _INDEX_COLUMNS = ("path", "image_id", "n_cells", "regions", "instances", "overlay", "flags")
 _JPEG_QUALITY = 90
 _DOUBTS = {"no_cell": 4.0, "low_contrast": 2.0, "smudge_like": 2.0, "nucleus_outside": 2.0}
-_NO_DOUBT = {"many_cells", "no_cytoplasm", "touches_border"}
+# A field has no central cell and many at its border: that says nothing against its masks.
+_NO_DOUBT = {"many_cells", "no_central_cell", "no_cytoplasm", "touches_border"}
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ def _claim(settings: _Settings, manifest: Manifest, overwrite: bool) -> None:
             f"{folder} holds {', '.join(sorted(foreign))}, which no run of this command wrote; "
             "name another folder, or move them away."
         )
+    _refuse_foreign(folder, manifest)
     if ours and overwrite and (not same or (folder / FINISHED).is_file()):
         _clear(folder)
     for name in FOLDERS:
@@ -182,24 +184,55 @@ def _document(settings: _Settings, manifest: Manifest) -> str:
 
     images = manifest.frame[["image_id", "sha256"]].to_csv(index=False)
     document = {
-        "format": 1,
+        "format": 2,
         "n_images": len(manifest),
         "images_sha256": hashlib.sha256(images.encode()).hexdigest(),
         "method": settings.method,
         "spacing": settings.spacing,
         "segmentation_version": SEGMENTATION_VERSION,
         "morphology_version": MORPHOLOGY_VERSION,
+        "image_ids": [str(image_id) for image_id in manifest.image_ids],
     }
     return json.dumps(document, indent=2) + "\n"
 
 
 def _clear(folder: Path) -> None:
-    for name in OUTPUTS:
-        target = folder / name
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
+    """Remove what the run wrote whose list lies there; the mark of a finished run goes first."""
+    pictures = _written(folder)
+    for name in (FINISHED, *(name for name in OUTPUTS if name not in FOLDERS), *pictures):
+        if name != STARTED:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _written(folder: Path) -> set[str]:
+    """Names, relative to the folder, of the pictures of the run whose list lies there."""
+    marker = folder / STARTED
+    if not marker.is_file():
+        return set()
+    try:
+        image_ids = json.loads(marker.read_text(encoding="utf-8"))["image_ids"]
+    except (ValueError, KeyError, TypeError):
+        return set()
+    return _picture_names(image_ids)
+
+
+def _picture_names(image_ids: Iterable[str]) -> set[str]:
+    kinds = zip(FOLDERS, _KINDS.values(), strict=True)
+    return {
+        f"{subfolder}/{image_id}.{suffix}"
+        for (subfolder, suffix), image_id in product(kinds, list(image_ids))
+    }
+
+
+def _refuse_foreign(folder: Path, manifest: Manifest) -> None:
+    """Make sure that no picture takes the name of a file of other origin."""
+    new = _picture_names(manifest.image_ids) - _written(folder)
+    foreign = sorted(name for name in new if (folder / name).exists())
+    if foreign:
+        raise OutputError(
+            f"{folder} holds {foreign[0]} and {len(foreign) - 1} more files that no run of this "
+            "command wrote, under names it would take; name another folder, or move them away."
+        )
 
 
 def _write_cells(
@@ -251,9 +284,21 @@ def _write_pictures(folder: Path, record: dict[str, Any], cells: Cells) -> dict[
     for (column, suffix), subfolder in zip(_KINDS.items(), FOLDERS, strict=True):
         row[column] = f"{subfolder}/{record['image_id']}.{suffix}"
         target = folder / row[column]
-        if not target.exists():
+        if not _opens(target):
             _replace(target, partial(_save, _picture(column, record["path"], cells)))
     return row | {"flags": ";".join(flags)}
+
+
+def _opens(path: Path) -> bool:
+    """Tell whether a picture is there and whole."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _picture(kind: str, path: str, cells: Cells) -> npt.NDArray[Any]:

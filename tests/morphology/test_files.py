@@ -12,6 +12,7 @@ from hybridleuk.morphology import files
 from hybridleuk.morphology.catalogue import select_features
 from hybridleuk.morphology.extractor import CELL_COLUMNS
 from hybridleuk.morphology.files import segment_images
+from hybridleuk.segmentation.records import Cells
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,35 @@ def test_hidden_files_are_no_content(manifest, out):
     out.mkdir(exist_ok=True)
     (out / ".DS_Store").write_bytes(b"x")
     assert segment_images(manifest, out, cache=None).n_cells >= 0
+
+
+def test_only_listed_pictures_are_removed(manifest, out):
+    segment_images(manifest, out)
+    mine = [out / "regions" / "hand_drawn.png", out / "overlays" / "mine.jpg"]
+    for path in mine:
+        path.write_text("mine")
+    segment_images(manifest.subset([0]), out, overwrite=True)
+    assert all(path.read_text() == "mine" for path in mine)
+    assert len(list((out / "instances").iterdir())) == 1
+    theirs = out / "regions" / f"{manifest.image_ids[1]}.png"
+    theirs.write_text("mine")
+    with pytest.raises(OutputError, match="no run of this command wrote"):
+        segment_images(manifest, out, overwrite=True)
+    assert theirs.read_text() == "mine"
+
+
+def test_a_damaged_picture_is_made_again_on_resuming(manifest, out):
+    index = segment_images(manifest, out).index
+    damaged = out / index["overlay"][0]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    (out / "index.csv").unlink()
+    segment_images(manifest, out)
+    assert damaged.read_bytes() == whole
+
+
+def test_a_field_without_central_cell_is_not_doubtful():
+    cells = Cells.__new__(Cells)
+    object.__setattr__(cells, "flags", ("no_central_cell",))
+    object.__setattr__(cells, "cells", ())
+    assert files._doubt(cells) == 0
