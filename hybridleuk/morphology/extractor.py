@@ -15,9 +15,11 @@ from hybridleuk.exceptions import InputError
 from hybridleuk.morphology.catalogue import DEFAULT_FAMILIES, IMAGE_COLUMNS, select_features
 from hybridleuk.morphology.feature import Feature
 from hybridleuk.morphology.measuring import (
+    CELL_COLUMNS,
     MARKS,
     ExtraFeatures,
     check_extra,
+    finite_extra,
     measure_extra,
     measure_images,
     measure_values,
@@ -47,17 +49,6 @@ AGGREGATES: dict[str, Callable[..., Floats]] = {
     "max": np.max,
     "median": np.median,
 }
-CELL_COLUMNS = (
-    "number",
-    "central",
-    "y0",
-    "x0",
-    "y1",
-    "x1",
-    "centroid_y",
-    "centroid_x",
-    "flags",
-)
 
 
 def measure_cells(
@@ -84,6 +75,7 @@ def measure_cells(
         Measure only features that have all of these properties.
     extra : mapping of str to callable, optional
         The user's own features, functions of ``(mask, image)``; see :class:`MorphologyFeatures`.
+        What is not finite becomes 0, with a note that names the feature.
 
     Returns
     -------
@@ -105,7 +97,7 @@ def measure_cells(
     own = check_extra(extra)
     values = measure_values(pixels, cells, features) * unit_scales(features, check_spacing(spacing))
     if own:
-        values = np.hstack([values, measure_extra(pixels, cells, own)])
+        values = np.hstack([values, finite_extra([measure_extra(pixels, cells, own)], own)[0]])
     return cell_table(cells, values, [*(feature.name for feature in features), *own])
 
 
@@ -148,7 +140,8 @@ class MorphologyFeatures(TakesImages, TransformerMixin, BaseEstimator):
         the cell's box (h, w, 3) and `mask` (h, w) the nucleus for names beginning with
         ``nucleus``, the cytoplasm for ``cytoplasm``, else the whole cell. They are computed each
         time: what a function does cannot be told from its name, so nothing safe identifies its
-        results in the cache.
+        results in the cache. What is not finite becomes 0, with one note per feature that says in
+        how many cells. Names of the catalogue or of columns of :func:`measure_cells` are refused.
     cache : path, "default" or None
         Where measurements are kept by content.
     n_jobs : int, optional

@@ -47,14 +47,8 @@ __all__ = ["FINISHED", "OUTPUTS", "SegmentResult", "segment_images"]
 FINISHED = "index.csv"
 STARTED = "segmentation.json"
 FOLDERS = ("regions", "instances", "overlays")
-OUTPUTS = (
-    STARTED,
-    *FOLDERS,
-    "contact_sheet.jpg",
-    "skipped.csv",
-    "cells.parquet",
-    FINISHED,
-)
+_TABLES = ("contact_sheet.jpg", "skipped.csv", "cells.parquet")
+OUTPUTS = (STARTED, *FOLDERS, *_TABLES, FINISHED)
 _KINDS = {"regions": "png", "instances": "png", "overlay": "jpg"}
 _INDEX_COLUMNS = ("path", "image_id", "n_cells", "regions", "instances", "overlay", "flags")
 _JPEG_QUALITY = 90
@@ -199,9 +193,8 @@ def _document(settings: _Settings, manifest: Manifest) -> str:
 def _clear(folder: Path) -> None:
     """Remove what the run wrote whose list lies there; the mark of a finished run goes first."""
     pictures = _written(folder)
-    for name in (FINISHED, *(name for name in OUTPUTS if name not in FOLDERS), *pictures):
-        if name != STARTED:
-            (folder / name).unlink(missing_ok=True)
+    for name in (FINISHED, *_TABLES, *pictures):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _written(folder: Path) -> set[str]:

@@ -19,10 +19,12 @@ from hybridleuk.morphology.region import CellRegions
 from hybridleuk.segmentation.records import UNUSABLE, Cell, Cells
 
 __all__ = [
+    "CELL_COLUMNS",
     "MARKS",
     "ExtraFeatures",
     "cell_regions",
     "check_extra",
+    "finite_extra",
     "in_parallel",
     "measure_images",
     "measure_values",
@@ -37,6 +39,17 @@ ExtraFeatures: TypeAlias = Mapping[
 MARKS = ("usable", "flagged", "field_area")
 IMAGES_PER_BATCH = 16
 WORTH_WORKERS = 64
+CELL_COLUMNS = (
+    "number",
+    "central",
+    "y0",
+    "x0",
+    "y1",
+    "x1",
+    "centroid_y",
+    "centroid_x",
+    "flags",
+)
 _PARTS = ("nucleus", "cytoplasm")
 
 
@@ -61,7 +74,7 @@ def measure_values(image: RGBImage, cells: Cells, features: Sequence[Feature]) -
 
 
 def measure_extra(image: RGBImage, cells: Cells, extra: ExtraFeatures) -> Floats:
-    """Call the user's functions for each cell: (n_cells, n_extra); what is not finite becomes 0."""
+    """Call the user's functions for each cell: (n_cells, n_extra), as returned."""
     values = np.zeros((len(cells), len(extra)))
     for row, cell in zip(values, cells.cells, strict=True):
         regions = cell_regions(image, cells, cell)
@@ -72,7 +85,26 @@ def measure_extra(image: RGBImage, cells: Cells, extra: ExtraFeatures) -> Floats
             top, left, bottom, right = part.box
             mask[top:bottom, left:right] = part.mask
             row[column] = _called(name, function, mask, image[y0:y1, x0:x1], cell)
-    return np.where(np.isfinite(values), values, 0.0)
+    return values
+
+
+def finite_extra(tables: Iterable[Floats], names: Iterable[str]) -> list[Floats]:
+    """Put 0 where the user's functions returned NaN or infinity, and say where they did."""
+    return list(iter_finite(tables, list(names)))
+
+
+def iter_finite(tables: Iterable[Floats], names: Sequence[str]) -> Generator[Floats]:
+    """Do so one image at a time; the notes follow the last one."""
+    wrong = np.zeros(len(names), dtype=int)
+    for values in tables:
+        finite = np.isfinite(values)
+        wrong += (~finite).sum(axis=0)
+        yield np.where(finite, values, 0.0)
+    for name, number in zip(names, wrong, strict=True):
+        if number:
+            progress.note(
+                f"Your feature {name!r} was not finite in {number} cells; it is 0 there."
+            )
 
 
 def _called(
@@ -96,7 +128,7 @@ def check_extra(extra: ExtraFeatures | None) -> dict[str, Callable[..., float]]:
                 f"extra holds {name!r}: {function!r}; expected names with functions of "
                 "(mask, image)."
             )
-        if name in CATALOGUE:
+        if name in CATALOGUE or name in CELL_COLUMNS:
             raise InputError(f"extra redefines {name!r}; choose a name outside the catalogue.")
     return checked
 
@@ -126,11 +158,11 @@ def measure_images(
         columns = [_known_or_measured(images, features, method, cache, store, n_jobs)]
         if extra:
             compute = (_extra_batch, dict(extra), method, cache)
-            columns.append(in_parallel(compute, images, n_jobs))
+            columns.append(iter_finite(in_parallel(compute, images, n_jobs), list(extra)))
         for column in columns:  # closed before the cache is, so that what was measured is stored
             open_until_done.enter_context(closing(column))
         task = open_until_done.enter_context(progress.task("Measuring cells", len(images)))
-        for parts in zip(*columns, strict=True):
+        for parts in zip(*columns, strict=True):  # strict: each runs to its end
             task.advance()
             yield np.hstack(parts)
 

@@ -274,3 +274,20 @@ def test_catalogue_units_scale(images):
     for name, value in ratio.items():
         assert np.isnan(value) or value == pytest.approx(expected.get(CATALOGUE[name].unit, 1.0))
     assert isinstance(table, pd.DataFrame)
+
+
+def test_own_features_that_are_not_finite_are_told(images):
+    class Notes(progress.Listener):
+        def noted(self, text):
+            told.append(text)
+
+    extra = {"broken": lambda mask, image: float("inf"), "fine": lambda mask, image: 1.0}
+    cells = find_cells(images[1])
+    told = []
+    with progress.report_to(Notes()):
+        assert (measure_cells(images[1], cells, extra=extra)["broken"] == 0).all()
+        MorphologyFeatures(["shape"], extra=extra, cache=None).fit_transform(images[:2])
+    assert len(told) == 2
+    assert all("'broken' was not finite in" in text for text in told)
+    with pytest.raises(InputError, match="redefines 'flags'"):
+        measure_cells(images[1], cells, extra={"flags": np.mean})
