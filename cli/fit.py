@@ -21,7 +21,7 @@ from .options import (
     ResourceOptions,
     Seed,
 )
-from .outputs import claim_file, clear
+from .outputs import claim_file, clear, refuse_to_replace
 from .weights import check_networks
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def fit(
     IMAGES may also be a file written by 'hybridleuk extract'; features then come from it.
     """
     claim_file(output, overwrite=overwrite)
+    refuse_to_replace([images], [output])
     parameters = features.parameters(resources) | {"random_state": seed}
     if classifier != "finetuned":
         parameters |= {"tune": tune, "alpha": alpha, "measurements": measurements}

@@ -115,3 +115,10 @@ def test_labels_are_needed_and_more_than_one_class(run, smears, tmp_path):
     assert one.status == 1
     assert "only the class blast" in one.err
     assert not (tmp_path / "m.hleuk").exists()
+
+
+def test_a_model_never_takes_the_place_of_its_features(run, tmp_path):
+    (tmp_path / "f.parquet").write_text("features")
+    ended = run("fit", tmp_path / "f.parquet", "-o", tmp_path / "f.parquet", "--overwrite")
+    assert ended.status == 1
+    assert "would lie among what is written" in ended.err
