@@ -102,9 +102,7 @@ def iter_finite(tables: Iterable[Floats], names: Sequence[str]) -> Generator[Flo
         yield np.where(finite, values, 0.0)
     for name, number in zip(names, wrong, strict=True):
         if number:
-            progress.note(
-                f"Your feature {name!r} was not finite in {number} cells; it is 0 there."
-            )
+            progress.note(f"Your feature {name!r} was not finite in {number} cells; it is 0 there.")
 
 
 def _called(
