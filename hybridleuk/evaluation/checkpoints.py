@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
 import uuid
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -47,11 +49,14 @@ class FoldResult:
     fit_seconds : float
     predict_ms : float
         Milliseconds per image, not a number where it was not measured.
+    answers : mapping of probe to its named arrays
+        Kept in files of their own.
     """
 
     probabilities: npt.NDArray[np.float64]
     fit_seconds: float
     predict_ms: float = float("nan")
+    answers: dict[str, Any] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -98,6 +103,24 @@ class Checkpoints:
         }
         write_atomically(self._path(name, ".parquet"), table.to_parquet())
         write_atomically(self._path(name, ".json"), json.dumps(costs, indent=1).encode())
+
+    def load_answer(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
+        """Read what a probe found; ``None`` when it is not there or damaged."""
+        if self.directory is None:
+            return None
+        try:
+            with np.load(self._path(name, ".npz"), allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            return None
+
+    def save_answer(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Keep what a probe found."""
+        if self.directory is None:
+            return
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        write_atomically(self._path(name, ".npz"), buffer.getvalue())
 
     def training_folder(self, name: str) -> Path | None:
         """Where an estimator may keep its own state while it is fitted on this fold."""

@@ -17,6 +17,7 @@ from hybridleuk.data.splits import Fold, check_labels
 from hybridleuk.evaluation import document as documents
 from hybridleuk.evaluation.checkpoints import Checkpoints
 from hybridleuk.evaluation.comparison import Comparison
+from hybridleuk.evaluation.context import Context, Settings
 from hybridleuk.evaluation.crossval import (
     OutOfFold,
     Study,
@@ -24,6 +25,7 @@ from hybridleuk.evaluation.crossval import (
     draw_folds,
     fit_and_score,
 )
+from hybridleuk.evaluation.probes import Probe
 from hybridleuk.evaluation.resampling import Resamples
 from hybridleuk.evaluation.shortcuts import SHORTCUTS, ShortcutClassifier, shortcut_features
 from hybridleuk.exceptions import InputError, SplitError
@@ -58,6 +60,7 @@ def compare_estimators(
     notes: Sequence[str] = (),
     cache: Any = "default",
     n_draws: int = 1000,
+    probes: Sequence[Probe] = (),
     command: str | None = None,
 ) -> Comparison:
     """Cross-validate classifiers on identical folds and say what the figures are worth.
@@ -89,6 +92,8 @@ def compare_estimators(
         Of the shortcut features.
     n_draws : int, default 1000
         Bootstrap draws.
+    probes : sequence of Probe
+        Asked of every candidate fitted in the first repeat of the main split.
     command : str, optional
         What the user typed, for the report.
 
@@ -122,7 +127,7 @@ def compare_estimators(
     store = Checkpoints(None if directory is None else Path(directory) / "folds")
     with progress.task("Comparing", jobs, "folds") as task:
         run = _Run(study, plan, store, lambda name: task.advance(detail=name))
-        results = _out_of_fold(run, estimators)
+        results = _out_of_fold(run, estimators, probes)
         scored = {name: _scored(run, estimators, other) for name, other in others.items()}
     baselines = _shortcuts(run, manifest, cache) if shortcuts else {}
     codes = np.searchsorted(study.classes, study.labels)
@@ -133,17 +138,10 @@ def compare_estimators(
         n_draws=n_draws,
         random_state=random_state,
     )
-    settings = documents.Settings(split or next(iter(plan)), folds, repeats, random_state, n_draws)
+    settings = Settings(split or next(iter(plan)), folds, repeats, random_state, n_draws)
     return documents.build(
-        manifest,
-        study,
-        plan,
-        results,
-        baselines,
+        Context.of(manifest, study, plan, results, baselines, resamples, settings, estimators),
         {name: (m, others[name], scored[name]) for name, m in (external or {}).items()},
-        resamples,
-        settings,
-        estimators,
         notes=notes,
         command=command,
     )
@@ -192,7 +190,10 @@ def _external_study(name: str, manifest: Manifest, study: Study) -> Study:
     return Study(manifest.paths, manifest.labels, manifest.groups, list(manifest.frame["sha256"]))
 
 
-def _out_of_fold(run: _Run, estimators: Mapping[str, Any]) -> dict[str, dict[str, OutOfFold]]:
+def _out_of_fold(
+    run: _Run, estimators: Mapping[str, Any], probes: Sequence[Probe]
+) -> dict[str, dict[str, OutOfFold]]:
+    main = next(iter(run.plan))
     return {
         split: {
             name: cross_validate(
@@ -203,6 +204,7 @@ def _out_of_fold(run: _Run, estimators: Mapping[str, Any]) -> dict[str, dict[str
                 split=split,
                 checkpoints=run.checkpoints,
                 measure_prediction=True,
+                probes=probes if split == main else (),
                 on_fold=run.advance,
             )
             for name, estimator in estimators.items()

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 from hybridleuk.data.images import read_image
 from hybridleuk.data.splits import Fold, stratified_folds
 from hybridleuk.evaluation.checkpoints import Checkpoints, FoldResult, fingerprint
+from hybridleuk.evaluation.probes import Answer, Probe, applicable
 from hybridleuk.exceptions import InputError, SplitError
 
 __all__ = ["OutOfFold", "Study", "check_disjoint", "cross_validate", "draw_folds", "fit_and_score"]
@@ -73,11 +74,13 @@ class OutOfFold:
     fit_seconds : ndarray of shape (repeats * folds,)
     predict_ms : float
         Per image, decoding and features included, none of them from a cache.
+    answers : mapping of probe to list of Answer, one per fold of the first repeat
     """
 
     probabilities: npt.NDArray[np.float64]
     fit_seconds: npt.NDArray[np.float64]
     predict_ms: float
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
 
 
 def draw_folds(
@@ -160,6 +163,7 @@ def cross_validate(
     split: str,
     checkpoints: Checkpoints | None = None,
     measure_prediction: bool = False,
+    probes: Sequence[Probe] = (),
     on_fold: Callable[[str], None] = lambda _: None,
 ) -> OutOfFold:
     """Fit a clone of the estimator on each fold and collect probabilities for the rest.
@@ -176,6 +180,8 @@ def cross_validate(
     checkpoints : Checkpoints, optional
     measure_prediction : bool, default False
         Time predictions in the first fold on images that no cache knows.
+    probes : sequence of Probe
+        Asked in each fold of the first repeat, where they apply to the candidate.
     on_fold : callable
         Called with a short text after each fold.
 
@@ -189,6 +195,8 @@ def cross_validate(
     shape = (len(folds), len(study.labels), len(study.classes))
     probabilities = np.full(shape, np.nan)
     costs = []
+    asked = applicable(probes, estimator)
+    answers: dict[str, list[Answer]] = {probe.name: [] for probe in asked}
     for repeat, parts in enumerate(folds):
         for number, fold in enumerate(parts):
             check_disjoint(fold, study.groups if grouped else None)
@@ -202,14 +210,17 @@ def cross_validate(
                 about={"split": split, "repeat": repeat, "fold": number},
                 checkpoints=store,
                 timed=measure_prediction and first,
+                probes=asked if repeat == 0 else (),
             )
+            for probe, arrays in result.answers.items():
+                answers[probe].append(Answer(fold[1], arrays))
             probabilities[repeat, fold[1]] = result.probabilities
             costs.append(result)
             on_fold(name)
     if np.isnan(probabilities).any():
         raise SplitError("The folds leave some images untested; each must be tested once.")
     return OutOfFold(
-        probabilities, np.array([cost.fit_seconds for cost in costs]), costs[0].predict_ms
+        probabilities, np.array([cost.fit_seconds for cost in costs]), costs[0].predict_ms, answers
     )
 
 
@@ -224,10 +235,12 @@ def fit_and_score(
     checkpoints: Checkpoints,
     timed: bool = False,
     test: Study | None = None,
+    probes: Sequence[Probe] = (),
 ) -> FoldResult:
     """Fit on the training rows and score the test rows, of `test` where it is another study.
 
-    A finished fold is read from `checkpoints` instead.
+    A finished fold is read from `checkpoints` instead; it is fitted again only where a probe has
+    not been asked yet.
     """
     train, rows = fold
     tested = test or study
@@ -239,17 +252,24 @@ def fit_and_score(
         {**about, "grouped": grouped, "timed": timed},
     )
     known = checkpoints.load(key, (len(rows), len(study.classes)))
-    if known is not None:
-        return known
+    names = {probe.name: fingerprint(f"{name}.{probe.name}", key, probe) for probe in probes}
+    answers = {probe: checkpoints.load_answer(names[probe]) for probe in names}
+    if known is not None and None not in answers.values():
+        return replace(known, answers=answers)
     training = checkpoints.training_folder(key)
     fitted, seconds = _fitted(_prepared(estimator, training), study, train, grouped)
-    probabilities = _probabilities(name, fitted, tested.images[rows], study.classes)
-    speed = _milliseconds(fitted, tested.images[rows]) if timed else float("nan")
-    result = FoldResult(probabilities, seconds, speed)
-    checkpoints.save(key, result, study.classes, {"candidate": name, **about})
+    if known is None:
+        probabilities = _probabilities(name, fitted, tested.images[rows], study.classes)
+        speed = _milliseconds(fitted, tested.images[rows]) if timed else float("nan")
+        known = FoldResult(probabilities, seconds, speed)
+        checkpoints.save(key, known, study.classes, {"candidate": name, **about})
+    for probe in probes:
+        if answers[probe.name] is None:
+            answer = answers[probe.name] = probe.ask(fitted, study, fold)
+            checkpoints.save_answer(names[probe.name], answer)
     if training is not None:
         shutil.rmtree(training, ignore_errors=True)
-    return result
+    return replace(known, answers=answers)
 
 
 def _prepared(estimator: Any, training: Any) -> Any:

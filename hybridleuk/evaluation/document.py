@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -17,7 +16,8 @@ import hybridleuk
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.data.splits import Fold
 from hybridleuk.evaluation.comparison import Comparison
-from hybridleuk.evaluation.crossval import OutOfFold, Study
+from hybridleuk.evaluation.context import Context, Results
+from hybridleuk.evaluation.crossval import Study
 from hybridleuk.evaluation.metrics import (
     METRICS,
     PER_CLASS,
@@ -25,55 +25,25 @@ from hybridleuk.evaluation.metrics import (
     estimates,
     replicate,
 )
-from hybridleuk.evaluation.resampling import LEVEL, Resamples, interval
-from hybridleuk.evaluation.statistics import NEGLIGIBLE, compare_pairs
+from hybridleuk.evaluation.resampling import Resamples, interval
+from hybridleuk.evaluation.statistics import compare_pairs
 from hybridleuk.evaluation.verdict import alarms, shortcut_ratio, verdict, warnings_of
-from hybridleuk.report.reading import main_split
 
-__all__ = ["FORMAT", "Settings", "build"]
+__all__ = ["FORMAT", "SECTIONS", "build"]
 
 FORMAT = 1
 Array = npt.NDArray[Any]
-Results = Mapping[str, Mapping[str, OutOfFold]]
 External = Mapping[str, tuple[Manifest, Study, Mapping[str, Array]]]
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision", "xgboost")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The protocol as it was asked for."""
-
-    split: str
-    folds: int
-    repeats: int
-    seed: int
-    n_draws: int
-
-    def as_dict(self, resamples: Resamples, grouped: bool) -> dict[str, Any]:
-        """Return what ``comparison.json`` says of the protocol."""
-        return {
-            "split": self.split,
-            "folds": self.folds,
-            "repeats": self.repeats,
-            "seed": self.seed,
-            "level": LEVEL,
-            "n_draws": self.n_draws,
-            "resampled": "groups" if grouped else "images",
-            "n_units": resamples.n_units,
-            "negligible": NEGLIGIBLE,
-        }
+# Further sections of the document: key and what makes it. A section is plain data, or ``None``.
+SECTIONS: dict[str, Callable[[Context], Any]] = {}
 
 
 def build(
-    manifest: Manifest,
-    study: Study,
-    plan: Mapping[str, list[list[Fold]]],
-    results: Results,
-    baselines: Results,
+    context: Context,
     external: External,
-    resamples: Resamples,
-    settings: Settings,
-    estimators: Mapping[str, Any],
     *,
     notes: Sequence[str] = (),
     command: str | None = None,
@@ -82,14 +52,8 @@ def build(
 
     Parameters
     ----------
-    manifest, study : Manifest, Study
-        The same images.
-    plan : mapping of split to folds
-    results, baselines : mapping of split to mapping of name to OutOfFold
+    context : Context
     external : mapping of name to (Manifest, Study, mapping of candidate to probabilities)
-    resamples : Resamples
-    settings : Settings
-    estimators : mapping of name to classifier
     notes : sequence of str
     command : str, optional
 
@@ -97,30 +61,22 @@ def build(
     -------
     Comparison
     """
-    codes = np.searchsorted(study.classes, study.labels)
-    draws = _replicated(results, codes, resamples)
-    grouped = study.groups is not None
+    study, resamples = context.study, context.resamples
     document: dict[str, Any] = {
         "format": FORMAT,
-        "dataset": _dataset(manifest, study),
-        "protocol": settings.as_dict(resamples, grouped),
-        "candidates": _candidates(results, draws, resamples, study.classes, estimators),
-        "pairs": _pairs(results, draws, codes, plan, resamples, grouped),
-        "shortcuts": _shortcuts(baselines, codes, resamples),
-        "leakage_gap": _leakage_gaps(draws, resamples),
+        "dataset": _dataset(context.manifest, study),
+        "protocol": context.settings.as_dict(resamples, context.grouped),
+        "candidates": _candidates(context),
+        "pairs": _pairs(context),
+        "shortcuts": _shortcuts(context.baselines, context.codes, resamples),
+        "leakage_gap": _leakage_gaps(context.draws, resamples),
         "external": [
-            _external(name, other, scored, main_draws=draws, study=study, settings=settings)
-            for name, (_, other, scored) in external.items()
+            _external(name, other, scored, context) for name, (_, other, scored) in external.items()
         ],
-        "confusion": {
-            split: {
-                name: confusion_matrix(codes, result.probabilities).tolist()
-                for name, result in by_name.items()
-            }
-            for split, by_name in results.items()
-        },
+        "confusion": _confusion(context),
     }
     _add_shortcut_ratios(document)
+    document |= {key: section(context) for key, section in SECTIONS.items()}
     document |= {
         "verdict": verdict(document),
         "alarms": alarms(document),
@@ -131,20 +87,18 @@ def build(
     }
     return Comparison(
         document,
-        _predictions(manifest, study, plan, results),
+        _predictions(context.manifest, study, context.plan, context.results),
         _external_predictions(external, study.classes),
     )
 
 
-def _replicated(
-    results: Results, codes: Array, resamples: Resamples
-) -> dict[str, dict[str, dict[str, Array]]]:
+def _confusion(context: Context) -> dict[str, Any]:
     return {
         split: {
-            name: replicate(codes, result.probabilities, resamples)
+            name: confusion_matrix(context.codes, result.probabilities).tolist()
             for name, result in by_name.items()
         }
-        for split, by_name in results.items()
+        for split, by_name in context.results.items()
     }
 
 
@@ -164,24 +118,19 @@ def _dataset(manifest: Manifest, study: Study) -> dict[str, Any]:
     }
 
 
-def _candidates(
-    results: Results,
-    draws: Mapping[str, Mapping[str, dict[str, Array]]],
-    resamples: Resamples,
-    classes: list[str],
-    estimators: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    timed = next(iter(results.values()))
+def _candidates(context: Context) -> list[dict[str, Any]]:
+    timed = next(iter(context.results.values()))
+    classes = context.study.classes
     return [
         {
             "name": name,
             "split": split,
-            **_scores(draws[split][name], resamples, classes),
+            **_scores(context.draws[split][name], context.resamples, classes),
             "fit_seconds": float(np.median(result.fit_seconds)),
             "predict_ms_per_image": float(timed[name].predict_ms),
-            "estimator": _written(estimators[name]),
+            "estimator": _written(context.estimators[name]),
         }
-        for split, by_name in results.items()
+        for split, by_name in context.results.items()
         for name, result in by_name.items()
     ]
 
@@ -201,24 +150,17 @@ def _scores(draws: dict[str, Array], resamples: Resamples, classes: list[str]) -
     return {**flat, **by_class}
 
 
-def _pairs(
-    results: Results,
-    draws: Mapping[str, Mapping[str, dict[str, Array]]],
-    codes: Array,
-    plan: Mapping[str, list[list[Fold]]],
-    resamples: Resamples,
-    grouped: bool,
-) -> list[dict[str, Any]]:
+def _pairs(context: Context) -> list[dict[str, Any]]:
     return [
         {**pair, "split": split, "metric": "balanced_accuracy"}
-        for split, by_name in results.items()
+        for split, by_name in context.results.items()
         for pair in compare_pairs(
-            codes,
+            context.codes,
             {name: result.probabilities for name, result in by_name.items()},
-            {name: draws[split][name]["balanced_accuracy"] for name in by_name},
-            plan[split],
-            resamples,
-            grouped=grouped,
+            {name: context.draws[split][name]["balanced_accuracy"] for name in by_name},
+            context.plan[split],
+            context.resamples,
+            grouped=context.grouped,
         )
     ]
 
@@ -270,14 +212,9 @@ def _leakage_gaps(
 
 
 def _external(
-    name: str,
-    other: Study,
-    scored: Mapping[str, Array],
-    *,
-    main_draws: Mapping[str, Mapping[str, dict[str, Array]]],
-    study: Study,
-    settings: Settings,
+    name: str, other: Study, scored: Mapping[str, Array], context: Context
 ) -> dict[str, Any]:
+    study, settings = context.study, context.settings
     codes = np.searchsorted(study.classes, other.labels)
     resamples = Resamples.draw(
         codes,
@@ -286,11 +223,11 @@ def _external(
         n_draws=settings.n_draws,
         random_state=settings.seed + 1,
     )
-    split = main_split({"protocol": {"split": settings.split}})
     entries = []
     for candidate, probabilities in scored.items():
         draws = replicate(codes, probabilities, resamples)
-        drop = main_draws[split][candidate]["balanced_accuracy"] - draws["balanced_accuracy"]
+        within = context.draws[context.main_split][candidate]["balanced_accuracy"]
+        drop = within - draws["balanced_accuracy"]
         entries.append(
             {
                 "name": candidate,
