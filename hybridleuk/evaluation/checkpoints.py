@@ -109,7 +109,8 @@ class Checkpoints:
         if self.directory is None:
             return None
         try:
-            with np.load(self._path(name, ".npz"), allow_pickle=False) as arrays:
+            content = io.BytesIO(self._path(name, ".npz").read_bytes())
+            with np.load(content, allow_pickle=False) as arrays:
                 return dict(arrays)
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             return None
@@ -119,7 +120,7 @@ class Checkpoints:
         if self.directory is None:
             return
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        np.savez_compressed(buffer, **dict[str, Any](arrays))
         write_atomically(self._path(name, ".npz"), buffer.getvalue())
 
     def training_folder(self, name: str) -> Path | None:

@@ -63,7 +63,8 @@ def test_the_same_question_is_not_asked_again(ask, counting):
     run, _ = ask
     first, fits = run(Certainty()), counting.fits
     again = run(Certainty())
-    assert counting.fits == fits and len(ASKED) == 3
+    assert counting.fits == fits
+    assert len(ASKED) == 3
     for a, b in zip(first.answers["certainty"], again.answers["certainty"], strict=True):
         assert np.array_equal(a.arrays["top"], b.arrays["top"])
 
