@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hybridleuk.data.splits import Fold, stratified_folds
 from hybridleuk.exceptions import SplitError
 from hybridleuk.models.calibration import fit_slope, pairwise_log_probabilities
+from hybridleuk.models.memory import check_kernel_memory
 
 __all__ = ["SVMClassifier", "XGBoostClassifier", "inner_folds"]
 
@@ -134,14 +135,17 @@ class SVMClassifier(_TabularClassifier):
         ------
         SplitError
             There is only one class.
+        InputError
+            The distances of all pairs of rows do not fit into memory.
         """
         X, y = self._validated(X, y)
+        check_kernel_memory(len(X), tuned=self.tune, folds=self.calibration_folds)
         folds = inner_folds(y, groups, self.calibration_folds, self.random_state)
         distances = euclidean_distances(X, squared=True)
         C, self.gamma_ = self.C, _gamma(X, self.gamma)
         if self.tune and folds:
             C, self.gamma_ = self._tuned(distances, y, folds)
-        kernel = np.exp(-self.gamma_ * distances)
+        kernel = _kernel(distances, self.gamma_, out=distances)
         self.machine_ = self._machine(C).fit(kernel, y)
         self.support_vectors_ = X[self.machine_.support_]
         self.calibration_ = "inner folds" if folds else "training scores"
@@ -163,7 +167,8 @@ class SVMClassifier(_TabularClassifier):
         folds = inner_folds(y, groups, self.calibration_folds, self.random_state)
         if not folds:
             return None
-        kernel = np.exp(-self.gamma_ * euclidean_distances(np.asarray(X), squared=True))
+        distances = euclidean_distances(np.asarray(X), squared=True)
+        kernel = _kernel(distances, self.gamma_, out=distances)
         decisions = _held_out_decisions(self.machine_, kernel, np.asarray(y), folds)
         return np.exp(pairwise_log_probabilities(decisions, self.slope_))
 
@@ -188,8 +193,9 @@ class SVMClassifier(_TabularClassifier):
     def _tuned(self, distances: Array, y: Array, folds: list[Fold]) -> tuple[float, float]:
         """Choose C and gamma by balanced accuracy on inner folds; ties go to the first."""
         best, chosen = -1.0, (self.C, self.gamma_)
+        kernel = np.empty_like(distances)
         for gamma in (self.gamma_, self.gamma_ / 4, self.gamma_ * 4):
-            kernel = np.exp(-gamma * distances)
+            _kernel(distances, gamma, out=kernel)
             for C in (10.0, 1.0, 100.0):
                 machine = self._machine(C)
                 found = np.empty_like(y)
@@ -352,6 +358,12 @@ def _gamma(X: Array, gamma: float | str) -> float:
         return float(gamma)
     variance = float(X.var())
     return 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
+
+
+def _kernel(distances: Array, gamma: float, out: Array) -> Array:
+    """Make a radial kernel of squared distances in a given place: each copy is 8 n^2 bytes."""
+    np.multiply(distances, -gamma, out=out)
+    return np.exp(out, out=out)
 
 
 def _held_out_decisions(machine: SVC, kernel: Array, y: Array, folds: list[Fold]) -> Array:

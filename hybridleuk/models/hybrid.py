@@ -16,6 +16,7 @@ from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
 from hybridleuk.hybrid import FeatureKind, HybridFeatures, Measurements
 from hybridleuk.models.classifiers import SVMClassifier, XGBoostClassifier
+from hybridleuk.models.memory import check_kernel_memory
 from hybridleuk.models.uncertainty import PredictionSets
 
 __all__ = ["CLASSIFIERS", "HybridClassifier"]
@@ -119,11 +120,15 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
             An image cannot be decoded.
         SplitError
             Labels are missing or all the same.
+        InputError
+            A support vector machine on so many images does not fit into memory.
         """
         labels = check_labels(y)
         if len(labels) != len(X):
             raise InputError(f"{len(X)} images but {len(labels)} labels; one each is needed.")
         head = self._head()
+        if isinstance(head, SVMClassifier):  # before hours of extraction, not after them
+            check_kernel_memory(len(labels), tuned=self.tune)
         table = X if isinstance(X, FeatureTable) else self.unfitted_features().extract(X)
         self.features_ = self.unfitted_features().fit(table)
         scaled = self.features_.transform(table)
