@@ -104,6 +104,7 @@ def compare(
         listing,
         resources,
         outputs=[output],
+        inputs=features.weights_files,
         labels=True,
         per_class=per_class,
         seed=seed,
@@ -111,7 +112,7 @@ def compare(
     check_folds(manifest, split, folds, seed)
     if any(not name.startswith("morphology") for name in chosen):
         check_networks(manifest.paths, "deep", parameters | {"random_state": seed})
-    external, others = _external(test or [], listing, resources)
+    external, others = _external(test or [], output, listing, resources)
 
     from hybridleuk.candidates import compare as compare_candidates
 
@@ -184,14 +185,18 @@ def _candidates(named: Sequence[str] | None, features: str | None) -> tuple[str,
 
 
 def _external(
-    sources: Sequence[str], listing: ImageOptions, resources: ResourceOptions
+    sources: Sequence[str], output: Path, listing: ImageOptions, resources: ResourceOptions
 ) -> tuple[dict[str, Manifest], Account | None]:
     manifests: dict[str, Manifest] = {}
     total: Account | None = None
     for source in sources:
         # Groups of other images need not be named in the same way, and are not needed to score.
         manifest, account = read_images(
-            source, ImageOptions(strict=listing.strict), resources, labels=True
+            source,
+            ImageOptions(strict=listing.strict),
+            resources,
+            outputs=[output],
+            labels=True,
         )
         name = Path(source).stem or source
         manifests[name if name not in manifests else source] = manifest

@@ -18,7 +18,14 @@ from hybridleuk.exceptions import OutputError
 from .console import Outcome, current_screen
 from .images import read_images
 from .options import ImageOptions, ImageSources, Overwrite, ResourceOptions
-from .outputs import claim_directory, claim_file, clear, require_suffix, write_file
+from .outputs import (
+    claim_directory,
+    claim_file,
+    clear,
+    refuse_to_replace,
+    require_suffix,
+    write_file,
+)
 from .predict import on_this_machine
 
 if TYPE_CHECKING:
@@ -139,10 +146,12 @@ def count(
     require_suffix(output, ".csv")
     claim_file(output, overwrite=overwrite)
     besides.claim(overwrite=overwrite)
-    model = None if differential is None else _loaded(differential, resources)
     beside = output.with_name(f"{output.stem}_groups.csv")
     outputs = (output, beside, besides.boxes, besides.voc, besides.pictures)
-    manifest, account = read_images(images, listing, resources, outputs=outputs)
+    models = [] if differential is None else [differential]
+    refuse_to_replace(models, outputs)
+    model = None if differential is None else _loaded(differential, resources)
+    manifest, account = read_images(images, listing, resources, outputs=outputs, inputs=models)
     besides.check(manifest)
     totals = None if manifest.groups is None else beside
     if totals is not None:

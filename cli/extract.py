@@ -44,7 +44,9 @@ def extract(
     claim_file(output, overwrite=overwrite)
     kind = features.features or "hybrid"
     parameters = features.parameters(resources) | {"random_state": seed}
-    manifest, account = read_images(images, listing, resources, outputs=[output])
+    manifest, account = read_images(
+        images, listing, resources, outputs=[output], inputs=features.weights_files
+    )
     check_networks(manifest.paths, kind, parameters)
 
     from hybridleuk.hybrid import extract_features

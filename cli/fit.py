@@ -79,7 +79,7 @@ def fit(
     IMAGES may also be a file written by 'hybridleuk extract'; features then come from it.
     """
     claim_file(output, overwrite=overwrite)
-    refuse_to_replace([images], [output])
+    refuse_to_replace([images, *features.weights_files], [output, _checkpoint(output)])
     parameters = features.parameters(resources) | {"random_state": seed}
     if classifier != "finetuned":
         parameters |= {"tune": tune, "alpha": alpha, "measurements": measurements}
@@ -94,7 +94,9 @@ def fit(
         account = Account(len(table), len(table), [])
         _fit(model, table, table.labels, table.groups)
     else:
-        manifest, account = read_images(images, listing, resources, outputs=[output], labels=True)
+        manifest, account = read_images(
+            images, listing, resources, outputs=[output, _checkpoint(output)], labels=True
+        )
         kind = "deep" if classifier == "finetuned" else features.features or "hybrid"
         check_networks(manifest.paths, kind, parameters)
         finetuning = {"epochs": epochs, "image_size": image_size, "checkpoint": _checkpoint(output)}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["SKIPPED", "Account", "read_images"]
 
 SKIPPED = "skipped.csv"
+_RESULTS = (".csv", ".parquet", ".hleuk")
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def read_images(
     resources: ResourceOptions,
     *,
     outputs: Iterable[Path | None] = (),
+    inputs: Iterable[str] = (),
     labels: bool = False,
     per_class: int | None = None,
     seed: int = 0,
@@ -124,7 +126,10 @@ def read_images(
         What was typed for IMAGES; more than one has to be files.
     options, resources : groups of options
     outputs : iterable of Path or None
-        Files and folders that will be written; no image may be among them.
+        Files and folders that will be written; nothing that is read may be among them, nor
+        among the lists of skipped files beside the outputs.
+    inputs : iterable of str
+        What is read besides the images.
     labels : bool, default False
         Whether the command needs a class for each image.
     per_class : int, optional
@@ -143,8 +148,7 @@ def read_images(
         listed = Manifest.from_source(
             _source(sources), group_column=options.group_column, group_regex=options.group_regex
         )
-    typed = [sources] if isinstance(sources, str) else sources
-    refuse_to_replace([*typed, *listed.paths], outputs)
+    _guard(sources, listed, inputs, outputs)
     found = listed.n_found
     if not found:
         raise ManifestError(
@@ -164,6 +168,22 @@ def read_images(
     account.check()
     _report(account, options, manifest)
     return manifest, account
+
+
+def _guard(
+    sources: str | Sequence[str],
+    listed: Manifest,
+    inputs: Iterable[str],
+    outputs: Iterable[Path | None],
+) -> None:
+    """Make sure that nothing which is read, or was found and cannot be, is replaced."""
+    typed = [sources] if isinstance(sources, str) else sources
+    # Results of earlier commands may lie among the images; only --overwrite replaces them.
+    damaged = [path for path in listed.skipped["path"] if not path.lower().endswith(_RESULTS)]
+    given = [path for path in outputs if path is not None]
+    lists = [path.parent / SKIPPED for path in given if not path.is_dir()]
+    refuse_to_replace([*typed, *inputs], [*given, *lists])
+    refuse_to_replace([*listed.paths, *damaged], given)
 
 
 def _source(sources: str | Sequence[str]) -> str | list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .declare import arguments_as_typed
-from .weights import DEFAULT_BACKBONE, pair_weights
+from .weights import DEFAULT_BACKBONE, WORDS, pair_weights
 
 __all__ = [
     "DirectoryOutput",
@@ -175,6 +175,11 @@ class FeatureOptions:
             rich_help_panel=_FEATURES,
         ),
     ] = None
+
+    @property
+    def weights_files(self) -> list[str]:
+        """What is given to ``--weights`` and no word."""
+        return [value for value in self.weights or () if value not in WORDS]
 
     def parameters(self, resources: ResourceOptions) -> dict[str, Any]:
         """Return parameters of ``HybridFeatures`` but ``features``, checked as far as is quick."""

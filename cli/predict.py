@@ -12,7 +12,7 @@ from rich.table import Table
 from .console import Outcome, current_screen
 from .images import read_images
 from .options import ImageOptions, ImageSources, Overwrite, ResourceOptions
-from .outputs import claim_file, require_suffix, write_file
+from .outputs import claim_file, refuse_to_replace, require_suffix, write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,7 @@ def predict(
     """
     require_suffix(output, ".csv")
     claim_file(output, overwrite=overwrite)
+    refuse_to_replace([model], [output])
 
     from hybridleuk.persistence import load_model, model_card
     from hybridleuk.prediction import predict_images
@@ -53,7 +54,7 @@ def predict(
     for note in model_card(model).get("notes", []):
         current_screen().noted(note)
     loaded = on_this_machine(load_model(model), resources)
-    manifest, account = read_images(images, listing, resources, outputs=[output])
+    manifest, account = read_images(images, listing, resources, outputs=[output], inputs=[model])
     table = predict_images(loaded, manifest)
     account.check(len(table))
     write_file(output, lambda path: table.to_csv(path, index=False))
