@@ -197,7 +197,7 @@ def _weights(missing: list[Missing]) -> dict[str, Any]:
     except Exception as error:  # torchvision itself may be broken
         missing.append(Missing(f"backbones cannot be listed ({error})", "see above", True))
         return {"folder": None, "present": [], "absent": []}
-    from hybridleuk.embeddings.download import unfinished_downloads
+    from hybridleuk.data.download import unfinished_downloads
     from hybridleuk.embeddings.huggingface import hub_cache, is_offline
     from hybridleuk.embeddings.weights import hub_folder
 

@@ -8,6 +8,7 @@
     │   ├── ManifestError             a list of images is missing, malformed or contradicts itself
     │   └── SplitError                labels or groups do not allow the split that was asked for
     ├── WeightsError                  a backbone's weights cannot be had, or do not fit it
+    ├── DownloadError (OSError)       a file cannot be fetched, or is not the one expected
     ├── ModelFileError (ValueError)   a ``.hleuk`` file is damaged, newer or not to be trusted
     ├── CacheError (OSError)          the cache cannot be opened or written
     └── OutputError (OSError)         a result cannot be written (disk full, it exists, ...)
@@ -17,6 +18,7 @@ Every message says what was found, what was expected and what to do about it.
 
 __all__ = [
     "CacheError",
+    "DownloadError",
     "HybridLeukError",
     "ImageError",
     "InputError",
@@ -50,6 +52,10 @@ class SplitError(InputError):
 
 class WeightsError(HybridLeukError):
     """Weights of a backbone cannot be had, or do not fit the backbone."""
+
+
+class DownloadError(HybridLeukError, OSError):
+    """A file cannot be fetched from where it is said to be, or is not the one expected."""
 
 
 class ModelFileError(HybridLeukError, ValueError):

@@ -10,9 +10,9 @@ import threading
 import pytest
 import torch
 
-from hybridleuk.embeddings import download
+from hybridleuk.data import download
+from hybridleuk.data.download import unfinished_downloads
 from hybridleuk.embeddings.backbones import backbone
-from hybridleuk.embeddings.download import unfinished_downloads
 from hybridleuk.embeddings.weights import resolve_weights, trunk_state
 from hybridleuk.exceptions import WeightsError
 

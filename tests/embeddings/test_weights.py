@@ -12,8 +12,9 @@ import safetensors.torch
 import torch
 
 from hybridleuk import progress
+from hybridleuk.data import download
 from hybridleuk.data.cache import Cache
-from hybridleuk.embeddings import download, states, weights
+from hybridleuk.embeddings import states, weights
 from hybridleuk.embeddings.backbones import backbone
 from hybridleuk.embeddings.network import random_network
 from hybridleuk.embeddings.weights import fingerprint, load_network, resolve_weights, trunk_state
