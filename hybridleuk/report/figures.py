@@ -6,17 +6,17 @@ gives it color in light and dark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, floor, log10
 from typing import Any
 
 from markupsafe import Markup
 
+from hybridleuk.report.dots import MIDDLE, estimate_text, grid_lines, marks_of, plot, points, rule
 from hybridleuk.report.svg import (
     ROW,
     Scale,
     axis_row,
-    diamond,
     element,
     interval_row,
     number,
@@ -27,7 +27,6 @@ from hybridleuk.report.svg import (
 __all__ = ["cost_figure", "difference_figure", "gap_figure", "interval_figure"]
 
 Entry = Mapping[str, Any]
-MIDDLE = ROW / 2
 _COST_HEIGHT = 250
 _COST_TOP, _COST_BOTTOM = 16, 34
 
@@ -58,17 +57,17 @@ def interval_figure(
     lowest = min([chance, *(_low(estimate) for _, estimate, _ in estimates)])
     scale = Scale(max(0.0, floor(10 * lowest - 0.5) / 10), 1.0)
     values = ticks(scale.low, 1.0)
-    grid = [*_grid(scale, values), _rule(scale, chance, "chance")]
+    grid = [*grid_lines(scale, values), rule(scale, chance, "chance")]
     rows = [
-        interval_row(name, _interval_text(estimate), _interval_marks(scale, estimate, kind), grid)
+        interval_row(name, estimate_text(estimate), marks_of(scale, estimate, kind), grid)
         for name, estimate, kind in estimates
     ]
     axis = axis_row(scale, values, [f"{value:.1f}" for value in values], "balanced accuracy")
     said = "; ".join(
-        f"{name} {_interval_text(estimate).striptags()}" for name, estimate, _ in estimates
+        f"{name} {estimate_text(estimate).striptags()}" for name, estimate, _ in estimates
     )
     label = f"Balanced accuracy with 95 % intervals, guessing at {chance:.2f}. {said}."
-    return _plot([*rows, axis], label)
+    return plot([*rows, axis], label)
 
 
 def difference_figure(pairs: Sequence[Entry], negligible: float) -> Markup:
@@ -92,19 +91,19 @@ def difference_figure(pairs: Sequence[Entry], negligible: float) -> Markup:
         height=str(ROW),
         class_="band",
     )
-    grid = [band, *_grid(scale, values), _rule(scale, 0.0, "zero")]
+    grid = [band, *grid_lines(scale, values), rule(scale, 0.0, "zero")]
     rows = [
         interval_row(
             element("span", pair["a"], element("span", " vs. ", class_="quiet"), pair["b"]),
             _difference_text(pair),
-            _interval_marks(scale, {**pair, "mean": pair["difference"]}, _outcome(pair)),
+            marks_of(scale, {**pair, "mean": pair["difference"]}, _outcome(pair)),
             grid,
         )
         for pair in pairs
     ]
     axis = axis_row(scale, values, [_tick(value) for value in values], "points, first − second")
-    said = "; ".join(f"{p['a']} minus {p['b']} {_points(p['difference'])}" for p in pairs)
-    return _plot([*rows, axis], f"Paired differences of balanced accuracy in points. {said}.")
+    said = "; ".join(f"{p['a']} minus {p['b']} {points(p['difference'])}" for p in pairs)
+    return plot([*rows, axis], f"Paired differences of balanced accuracy in points. {said}.")
 
 
 def gap_figure(rows: Sequence[Entry], first: str, second: str) -> Markup:
@@ -120,13 +119,13 @@ def gap_figure(rows: Sequence[Entry], first: str, second: str) -> Markup:
     ends = [row[key] for row in rows for key in ("from", "to")]
     scale = Scale(max(0.0, floor(10 * min(ends) - 0.5) / 10), min(1.0, ceil(10 * max(ends)) / 10))
     values = ticks(scale.low, scale.high)
-    grid = _grid(scale, values)
+    grid = grid_lines(scale, values)
     drawn = [
         interval_row(row["name"], _gap_text(row), _gap_marks(scale, row), grid) for row in rows
     ]
     axis = axis_row(scale, values, [f"{value:.2f}" for value in values], "balanced accuracy")
     said = "; ".join(f"{r['name']} from {r['from']:.3f} to {r['to']:.3f}" for r in rows)
-    return _plot([*drawn, axis], f"Balanced accuracy, {first} against {second}. {said}.")
+    return plot([*drawn, axis], f"Balanced accuracy, {first} against {second}. {said}.")
 
 
 def cost_figure(candidates: Sequence[Entry], key: str, unit: str) -> Markup:
@@ -141,15 +140,15 @@ def cost_figure(candidates: Sequence[Entry], key: str, unit: str) -> Markup:
     unit : str
         Name of the horizontal axis.
     """
-    points = [(c["name"], max(c[key], 1e-4), c["balanced_accuracy"]["mean"]) for c in candidates]
+    costs = [(c["name"], max(c[key], 1e-4), c["balanced_accuracy"]["mean"]) for c in candidates]
     across = Scale(
-        log10(min(x for _, x, _ in points)) - 0.25, log10(max(x for _, x, _ in points)) + 0.25
+        log10(min(x for _, x, _ in costs)) - 0.25, log10(max(x for _, x, _ in costs)) + 0.25
     )
-    accuracies = [y for *_, y in points]
+    accuracies = [y for *_, y in costs]
     margin = max(0.01, 0.15 * (max(accuracies) - min(accuracies)))
     low, high = max(0.0, min(accuracies) - margin), min(1.0, max(accuracies) + margin)
-    placed = _without_overlap([(n, across(log10(x)), _height(y, low, high)) for n, x, y in points])
-    said = "; ".join(f"{name} {x:.3g} at {y:.3f}" for name, x, y in points)
+    placed = _without_overlap([(n, across(log10(x)), _height(y, low, high)) for n, x, y in costs])
+    said = "; ".join(f"{name} {x:.3g} at {y:.3f}" for name, x, y in costs)
     return picture(
         *_cost_grid(across, low, high),
         *(_named_point(*point) for point in placed),
@@ -158,30 +157,6 @@ def cost_figure(candidates: Sequence[Entry], key: str, unit: str) -> Markup:
         height=str(_COST_HEIGHT),
         class_="cost",
     )
-
-
-def _plot(rows: Iterable[Markup], label: str) -> Markup:
-    return element("div", *rows, class_="plot", role="img", aria_label=label)
-
-
-def _grid(scale: Scale, values: Sequence[float]) -> list[Markup]:
-    return [_rule(scale, value, "grid") for value in values]
-
-
-def _rule(scale: Scale, value: float, class_: str) -> Markup:
-    x = scale(value)
-    return element("line", x1=x, x2=x, y1="0", y2=str(ROW), class_=class_)
-
-
-def _interval_marks(scale: Scale, estimate: Entry, kind: str) -> list[Markup]:
-    x, y = scale(estimate["mean"]), number(MIDDLE)
-    marks = []
-    if estimate["low"] is not None:
-        ends = {"x1": scale(estimate["low"]), "x2": scale(estimate["high"])}
-        marks.append(element("line", **ends, y1=y, y2=y, class_=f"whisker {kind}"))
-    if kind == "shortcut":
-        return [*marks, diamond(x, MIDDLE, 6, "point shortcut")]
-    return [*marks, element("circle", cx=x, cy=y, r="5", class_=f"point {kind}")]
 
 
 def _gap_marks(scale: Scale, row: Entry) -> list[Markup]:
@@ -203,19 +178,6 @@ def _low(estimate: Entry) -> float:
     return float(estimate["mean"] if estimate["low"] is None else estimate["low"])
 
 
-def _interval_text(estimate: Entry) -> Markup:
-    if estimate["low"] is None:
-        return Markup(f"{estimate['mean']:.3f}")
-    spread = f"{estimate['low']:.3f}–{estimate['high']:.3f}"
-    return Markup(f"{estimate['mean']:.3f} ") + element("span", spread, class_="quiet")
-
-
-def _points(value: float) -> str:
-    """Write a difference in points with a true minus sign."""
-    text = f"{100 * value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
-
-
 def _tick(value: float) -> str:
     return f"{100 * value:+g}".replace("-", "−") if value else "0"
 
@@ -223,15 +185,15 @@ def _tick(value: float) -> str:
 def _difference_text(pair: Entry) -> Markup:
     p = "p < 0.001" if pair["p_holm"] < 0.001 else f"p = {pair['p_holm']:.3f}"
     remark = f"{p}, negligible" if pair["negligible"] else p
-    return Markup(f"{_points(pair['difference'])} ") + element("span", remark, class_="quiet")
+    return Markup(f"{points(pair['difference'])} ") + element("span", remark, class_="quiet")
 
 
 def _gap_text(row: Entry) -> Markup:
     gap = row["gap"]
-    change = Markup(f"{_points(-gap['mean'])} ")
+    change = Markup(f"{points(-gap['mean'])} ")
     if gap["low"] is None:
         return change
-    spread = f"{_points(-gap['high'])} to {_points(-gap['low'])}"
+    spread = f"{points(-gap['high'])} to {points(-gap['low'])}"
     return change + element("span", spread, class_="quiet")
 
 

@@ -1,22 +1,25 @@
-"""Small square panels, one per candidate: confusion matrix, ROC curves, reliability."""
+"""Small square panels, one per candidate: confusion matrix, ROC and PR curves, reliability."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from hybridleuk.report.svg import element, number, picture
+from hybridleuk.report.axes import Axes, note
+from hybridleuk.report.svg import element, number
 
-__all__ = ["confusion_table", "reliability_panel", "roc_panel"]
+__all__ = ["confusion_table", "precision_recall_panel", "reliability_panel", "roc_panel"]
 
 Array = npt.NDArray[Any]
-SIDE, LEFT, TOP = 190, 42, 8
-_CURVE_POINTS = 120
+Curve = tuple[Array, Array]
 _BINS = 10
+_ROC = Axes("false alarms", "found")
+_RECALL = Axes("found", "right among those called")
+_RELIABILITY = Axes("probability given", "came true")
 
 
 def confusion_table(name: str, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
@@ -60,32 +63,36 @@ def roc_panel(name: str, truth: Array, probabilities: Array, classes: Sequence[s
     probabilities : ndarray of shape (n, k)
     classes : sequence of k str
     """
-    curves = {
-        label: _roc(probabilities[:, code], truth == code)
-        for code, label in enumerate(classes)
-        if 0 < np.sum(truth == code) < len(truth)
-    }
+    curves = _one_against_rest(_roc, truth, probabilities, classes)
     areas = {label: float(np.trapezoid(tpr, fpr)) for label, (fpr, tpr) in curves.items()}
+    return _class_panel(name, _ROC, curves, areas, ("ROC", "AUROC"), [_diagonal(_ROC)])
+
+
+def precision_recall_panel(
+    name: str, truth: Array, probabilities: Array, classes: Sequence[str]
+) -> Markup:
+    """Draw precision over recall of each class, the class of lowest average precision in color.
+
+    Average precision is the mean of the precision at each recall, weighted by the step in recall
+    (:func:`sklearn.metrics.average_precision_score`); the dashed line is what guessing
+    reaches for the class named, its share of the images.
+
+    Parameters
+    ----------
+    name : str
+    truth : ndarray of shape (n,), int
+    probabilities : ndarray of shape (n, k)
+    classes : sequence of k str
+    """
+    curves = _one_against_rest(_precision_recall, truth, probabilities, classes)
+    areas = {
+        label: float(np.sum(np.diff(recall) * precision[1:]))
+        for label, (recall, precision) in curves.items()
+    }
     lowest = min(areas, key=areas.__getitem__)
-    ordered = sorted(curves, key=lambda label: label == lowest)
-    lines = [
-        element(
-            "path",
-            element("title", f"{label}: AUROC {areas[label]:.3f}"),
-            d=_path(*curves[label]),
-            class_="curve lowest" if label == lowest else "curve",
-        )
-        for label in ordered
-    ]
-    note = f"lowest: {lowest} {areas[lowest]:.3f}"
-    said = ", ".join(f"{label} {area:.3f}" for label, area in areas.items())
-    return _panel(
-        name,
-        [*lines, _text(note, SIDE + LEFT - 6, TOP + SIDE - 10, "end", "lowest-text")],
-        "false alarms",
-        "found",
-        f"ROC curves of {name}. Area by class: {said}.",
-    )
+    share = float(np.mean(truth == list(classes).index(lowest)))
+    guess = _RECALL.rule(y=share, class_="diagonal")
+    return _class_panel(name, _RECALL, curves, areas, ("Precision-recall", "AP"), [guess])
 
 
 def reliability_panel(name: str, truth: Array, probabilities: Array, ece: float) -> Markup:
@@ -114,17 +121,15 @@ def reliability_panel(name: str, truth: Array, probabilities: Array, ece: float)
             element(
                 "circle",
                 element("title", text),
-                cx=number(_x(confidence)),
-                cy=number(_y(accuracy)),
+                cx=number(_RELIABILITY.x(confidence)),
+                cy=number(_RELIABILITY.y(accuracy)),
                 r=number(2.5 + 11 * float(np.sqrt(share))),
                 class_="dot",
             )
         )
-    return _panel(
+    return _RELIABILITY.panel(
         name,
-        [*dots, _text(f"ECE {ece:.3f}", SIDE + LEFT - 6, TOP + SIDE - 10, "end", "strong")],
-        "probability given",
-        "came true",
+        [_diagonal(_RELIABILITY), *dots, note(f"ECE {ece:.3f}", "strong")],
         f"Reliability of {name}, expected calibration error {ece:.3f}. {'; '.join(said)}.",
     )
 
@@ -150,43 +155,54 @@ def _roc(score: Array, positive: Array) -> tuple[Array, Array]:
     return fpr, tpr
 
 
-def _path(fpr: Array, tpr: Array) -> str:
-    corners = np.flatnonzero((np.diff(fpr, 2) != 0) | (np.diff(tpr, 2) != 0)) + 1
-    kept = np.concatenate([[0], corners, [len(fpr) - 1]])
-    if len(kept) > _CURVE_POINTS:
-        kept = kept[np.linspace(0, len(kept) - 1, _CURVE_POINTS).astype(int)]
-    points = " ".join(f"{_x(fpr[i]):.1f} {_y(tpr[i]):.1f}" for i in kept)
-    return f"M{points}"
+def _precision_recall(score: Array, positive: Array) -> Curve:
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    hits = np.cumsum(positive[order])[ends]
+    recall = np.concatenate([[0.0], hits / hits[-1]])
+    precision = hits / (ends + 1)
+    return recall, np.concatenate([[precision[0]], precision])
 
 
-def _x(share: float) -> float:
-    return LEFT + SIDE * share
+def _one_against_rest(
+    curve: Callable[[Array, Array], Curve],
+    truth: Array,
+    probabilities: Array,
+    classes: Sequence[str],
+) -> dict[str, Curve]:
+    return {
+        label: curve(probabilities[:, code], truth == code)
+        for code, label in enumerate(classes)
+        if 0 < np.sum(truth == code) < len(truth)
+    }
 
 
-def _y(share: float) -> float:
-    return TOP + SIDE * (1 - share)
-
-
-def _text(text: str, x: float, y: float, anchor: str, class_: str) -> Markup:
-    return element("text", text, x=number(x), y=number(y), text_anchor=anchor, class_=class_)
-
-
-def _panel(name: str, marks: list[Markup], across: str, up: str, label: str) -> Markup:
-    frame = [
-        element("rect", x=LEFT, y=TOP, width=SIDE, height=SIDE, class_="frame"),
-        element("line", x1=_x(0), y1=_y(0), x2=_x(1), y2=_y(1), class_="diagonal"),
-    ]
-    for share in (0.0, 0.5, 1.0):
-        anchor = {0.0: "start", 0.5: "middle", 1.0: "end"}[share]
-        frame.append(_text(f"{share:g}", _x(share), TOP + SIDE + 14, anchor, "quiet"))
-        frame.append(_text(f"{share:g}", LEFT - 5, _y(share) + 4 * (1 + share), "end", "quiet"))
-    frame.append(_text(across, _x(0.5), TOP + SIDE + 29, "middle", "quiet"))
-    turned = f"rotate(-90 9 {_y(0.5):g})"
-    frame.append(
+def _class_panel(
+    name: str,
+    axes: Axes,
+    curves: Mapping[str, Curve],
+    areas: Mapping[str, float],
+    words: tuple[str, str],
+    behind: list[Markup],
+) -> Markup:
+    """Draw a curve per class, the one of the smallest area in color and named."""
+    lowest = min(areas, key=areas.__getitem__)
+    lines = [
         element(
-            "text", up, x="9", y=_y(0.5), transform=turned, text_anchor="middle", class_="quiet"
+            "path",
+            element("title", f"{label}: {words[1]} {areas[label]:.3f}"),
+            d=axes.path(*curves[label]),
+            class_="curve lowest" if label == lowest else "curve",
         )
+        for label in sorted(curves, key=lambda label: label == lowest)
+    ]
+    named = note(f"lowest: {lowest} {areas[lowest]:.3f}", "lowest-text")
+    said = ", ".join(f"{label} {area:.3f}" for label, area in areas.items())
+    return axes.panel(
+        name, [*behind, *lines, named], f"{words[0]} curves of {name}. Area by class: {said}."
     )
-    size = f"0 0 {LEFT + SIDE + 8} {TOP + SIDE + 34}"
-    drawn = picture(*frame, *marks, label=label, viewBox=size, class_="panel")
-    return element("div", element("h3", name), drawn, class_="panel-box")
+
+
+def _diagonal(axes: Axes) -> Markup:
+    ends = {"x1": axes.x(0), "y1": axes.y(0), "x2": axes.x(1), "y2": axes.y(1)}
+    return element("line", **ends, class_="diagonal")

@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from hybridleuk.report import panels
+from hybridleuk.report.axes import LEFT, SIDE, TOP
 from hybridleuk.report.figures import (
     cost_figure,
     difference_figure,
@@ -93,8 +94,8 @@ def test_reliability_places_a_bin_at_its_confidence_and_accuracy():
     assert "4 images called with 0.75: 0.50 right" in drawn
     assert "ECE 0.250" in drawn
     cx, cy = re.search(r'cx="([\d.]+)" cy="([\d.]+)"', drawn).groups()
-    assert float(cx) == panels.LEFT + 0.75 * panels.SIDE
-    assert float(cy) == panels.TOP + 0.5 * panels.SIDE
+    assert float(cx) == LEFT + 0.75 * SIDE
+    assert float(cy) == TOP + 0.5 * SIDE
 
 
 def test_mistakes_are_the_most_confident_first_each_image_once(predictions):
