@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from . import backbones, cache, compare, count, demo, doctor, extract, fit, predict, segment
+from . import (
+    backbones,
+    cache,
+    compare,
+    count,
+    datasets,
+    demo,
+    doctor,
+    extract,
+    fit,
+    predict,
+    segment,
+)
 from .console import Outcome, Screen, fresh_screen
 from .declare import register
 from .errors import INTERRUPTED, exit_status, explain
@@ -31,6 +43,9 @@ app.add_typer(_backbones_app, name="backbones")
 _cache_app = typer.Typer(no_args_is_help=True, help="Results that are kept by content.")
 app.add_typer(_cache_app, name="cache")
 
+_datasets_app = typer.Typer(no_args_is_help=True, help="Known public data sets.")
+app.add_typer(_datasets_app, name="datasets")
+
 register(app, "demo", demo.demo, demo.EXAMPLE)
 register(app, "extract", extract.extract, extract.EXAMPLE)
 register(app, "fit", fit.fit, fit.EXAMPLE)
@@ -42,6 +57,10 @@ register(app, "doctor", doctor.doctor, doctor.EXAMPLE)
 register(_backbones_app, "list", backbones.list_backbones, backbones.EXAMPLE)
 register(_backbones_app, "fetch", backbones.fetch, backbones.FETCH_EXAMPLE)
 register(_backbones_app, "bundle", backbones.bundle, backbones.BUNDLE_EXAMPLE)
+register(_datasets_app, "list", datasets.list_datasets, datasets.EXAMPLE)
+register(_datasets_app, "describe", datasets.describe, datasets.DESCRIBE_EXAMPLE)
+register(_datasets_app, "fetch", datasets.fetch, datasets.FETCH_EXAMPLE)
+register(_datasets_app, "check", datasets.check, datasets.CHECK_EXAMPLE)
 register(_cache_app, "info", cache.info, cache.INFO_EXAMPLE)
 register(_cache_app, "prune", cache.prune, cache.PRUNE_EXAMPLE)
 register(_cache_app, "verify", cache.verify, cache.VERIFY_EXAMPLE)

@@ -156,11 +156,12 @@ def _part_of(card: DatasetCard, subject: str) -> tuple[Part | None, dict[str, st
 
 
 def _of_right_size(found: list[Found]) -> list[Found]:
-    """Drop parts whose file names are not their own and whose images have another size."""
+    """Drop folders whose file names are nothing special and whose images have another size."""
     kept: list[Found] = []
-    for part in {id(f.part): f.part for f in found}.values():
-        own = [f for f in found if f.part is part]
-        if part.distinctive or part.size is None or _has_size(own, part.size):
+    for part, folder in dict.fromkeys((f.part.name, f.path.parent) for f in found):
+        own = [f for f in found if f.part.name == part and f.path.parent == folder]
+        size = own[0].part.size
+        if own[0].part.distinctive or size is None or _has_size(own, size):
             kept += own
     return kept
 

@@ -1,0 +1,91 @@
+"""From another data set's class names to one's own: a table with two columns, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from hybridleuk.data.datasets.card import DatasetCard
+from hybridleuk.data.datasets.cell_names import PARENTS, cell_name
+from hybridleuk.data.manifest import Manifest
+from hybridleuk.data.tables import read_table
+from hybridleuk.exceptions import ManifestError
+
+__all__ = ["map_labels", "read_mapping", "suggest_mapping"]
+
+_COLUMNS = ("label", "becomes")
+
+
+def read_mapping(path: str | os.PathLike[str]) -> dict[str, str | None]:
+    """Read a table with the columns ``label`` and ``becomes``; an empty ``becomes`` leaves out.
+
+    Raises
+    ------
+    ManifestError
+        A column is missing, or a label stands there twice.
+    """
+    table = read_table(Path(path))
+    if any(column not in table for column in _COLUMNS):
+        raise ManifestError(
+            f"{path}: columns {', '.join(map(str, table.columns))}; expected 'label' (as the data "
+            "set has it) and 'becomes' (one's own word, empty to leave the class out)."
+        )
+    labels = [None if value is None else str(value).strip() for value in table["label"]]
+    if None in labels or len(set(labels)) < len(labels):
+        raise ManifestError(f"{path}: a label is empty or stands there twice; name each once.")
+    own = [None if value is None else str(value).strip() or None for value in table["becomes"]]
+    return {str(label): word for label, word in zip(labels, own, strict=True)}
+
+
+def suggest_mapping(
+    classes: Iterable[str], wanted: Iterable[str], card: DatasetCard | None = None
+) -> dict[str, str | None]:
+    """Translate classes through the names of cells; ``None`` where nothing of `wanted` fits.
+
+    A finer kind (segmented neutrophil) becomes the wider one (neutrophil) where only that is
+    wanted, never the other way round.
+
+    Examples
+    --------
+    >>> from hybridleuk.data.datasets.mapping import suggest_mapping
+    >>> suggest_mapping(["NGS", "LYT", "MYO"], ["neutrophil", "lymphocyte"])
+    {'NGS': 'neutrophil', 'LYT': 'lymphocyte', 'MYO': None}
+    """
+    own = {cell_name(name) or name: name for name in wanted}
+    cells = {} if card is None else card.cells
+    suggested = {}
+    for name in classes:
+        cell = cells.get(name) or cell_name(name)
+        suggested[name] = own.get(cell or name) or own.get(PARENTS.get(cell or "", ""))
+    return suggested
+
+
+def map_labels(manifest: Manifest, mapping: Mapping[str, str | None]) -> Manifest:
+    """Rename the classes of a manifest; images of a class that becomes ``None`` are left out.
+
+    They are listed among the skipped files with that reason.
+
+    Raises
+    ------
+    ManifestError
+        There are no labels, a class of the images is not in the mapping, or nothing is left.
+    """
+    if manifest.labels is None:
+        raise ManifestError("The images carry no labels, so there is nothing to rename.")
+    unknown = sorted(set(manifest.labels) - set(mapping))
+    if unknown:
+        raise ManifestError(
+            f"The mapping does not name the class {unknown[0]!r}; it must name every class of the "
+            f"images ({', '.join(manifest.classes)}), with an empty word for one to be left out."
+        )
+    words = [mapping[label] for label in manifest.labels]
+    dropped = {
+        i: f"its class {manifest.labels[i]!r} is left out by the mapping"
+        for i, word in enumerate(words)
+        if word is None
+    }
+    if len(dropped) == len(manifest):
+        raise ManifestError("The mapping leaves out every image; name at least one class.")
+    return replace(manifest, frame=manifest.frame.assign(label=words))._without(dropped)
