@@ -1,4 +1,4 @@
-"""What changes to the images cost each candidate, as a table whose cells are colored by the loss."""
+"""What changes to the images cost each candidate: a table with cells colored by the loss."""
 
 from __future__ import annotations
 

@@ -15,9 +15,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from hybridleuk.exceptions import InputError
+from hybridleuk.report.contents import Part, contents_of
+from hybridleuk.report.dots import as_estimate, points
 from hybridleuk.report.figures import cost_figure, difference_figure, gap_figure, interval_figure
 from hybridleuk.report.gallery import mistakes
-from hybridleuk.report.panels import confusion_table, reliability_panel, roc_panel
+from hybridleuk.report.panels import (
+    confusion_table,
+    precision_recall_panel,
+    reliability_panel,
+    roc_panel,
+)
 from hybridleuk.report.reading import (
     best_of,
     candidates_of,
@@ -27,11 +34,24 @@ from hybridleuk.report.reading import (
     pairs_of,
     shortcuts_of,
 )
+from hybridleuk.report.sections import optional_figures, ranked
 
 __all__ = ["comparison_report", "report_from_folder"]
 
 Document = Mapping[str, Any]
 TEMPLATES = Path(__file__).parent / "templates"
+STRONGEST = 3
+ALWAYS = (
+    *("results", "classes", "roc", "precision", "errors", "reliability", "cost"),
+    *("protocol", "repeat"),
+)
+_SECTION_OF = {
+    "prediction_sets": "sets",
+    "costs": "mistake-costs",
+    "decision_curve": "decision",
+    "learning_curve": "learning",
+}
+_RANKED = ("patients", "counterfactuals", "calibration", "prediction_sets")
 
 
 def comparison_report(
@@ -54,31 +74,31 @@ def comparison_report(
     str
         HTML that makes no request to anywhere.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["thousands"] = "{:,}".format
-    environment.filters["cost"] = _cost
     own = predictions[predictions["split"] == main_split(document)]
     shown, n_wrong = mistakes(own[own["candidate"] == best_of(document)["name"]], limit=n_mistakes)
-    return environment.get_template("comparison.html").render(
-        style=Markup((TEMPLATES / "style.css").read_text("utf-8")),
-        document=document,
-        split=main_split(document),
-        best=best_of(document),
-        candidates=candidates_of(document),
-        shortcuts=shortcuts_of(document),
-        chance=chance_of(document),
-        remarks=[said for said in document["verdict"] if said not in document["alarms"]],
-        figures=_figures(document),
-        panels=_panels(document, own),
-        columns=4 if len(candidates_of(document)) in (4, 7, 8) else 3,
-        mistakes=shown,
-        n_wrong=n_wrong,
+    figures, extra = _figures(document), optional_figures(document)
+    contents = contents_of(_present(figures, extra))
+    return (
+        _environment()
+        .get_template("comparison.html")
+        .render(
+            style=Markup((TEMPLATES / "style.css").read_text("utf-8")),
+            document=document,
+            contents=contents,
+            headings=_headings(contents),
+            best=best_of(document),
+            candidates=candidates_of(document),
+            shortcuts=shortcuts_of(document),
+            strongest=STRONGEST,
+            chance=chance_of(document),
+            remarks=[said for said in document["verdict"] if said not in document["alarms"]],
+            figures=figures,
+            extra=extra,
+            ranked=_ranked(document, extra),
+            panels=_panels(document, own),
+            mistakes=shown,
+            n_wrong=n_wrong,
+        )
     )
 
 
@@ -101,19 +121,69 @@ def report_from_folder(directory: str | os.PathLike[str]) -> str:
     return comparison_report(document, predictions)
 
 
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    filters = {"thousands": "{:,}".format, "cost": _cost, "points": points}
+    environment.filters.update({**filters, "as_estimate": as_estimate})
+    return environment
+
+
+def _present(figures: Mapping[str, Any], extra: Mapping[str, Any]) -> set[str]:
+    """Name the sections that this report has."""
+    optional = {_SECTION_OF.get(key, key) for key, drawn in extra.items() if drawn}
+    asked = {key for key in ("differences", "leakage", "external") if figures[key]}
+    return {*ALWAYS, *asked, *optional}
+
+
+def _ranked(document: Document, extra: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """List the candidates of each section that has a table of them, best first."""
+    return {key: ranked(document, document[key]["candidates"]) for key in _RANKED if extra[key]}
+
+
+def _headings(contents: list[Part]) -> dict[str, str]:
+    parts = {part.id: part.heading for part in contents}
+    return parts | {section.id: section.heading for part in contents for section in part.sections}
+
+
 def _figures(document: Document) -> dict[str, Any]:
     candidates = candidates_of(document)
     first, others = _ordered_pairs(document)
     negligible = document["protocol"]["negligible"]
+    strongest = shortcuts_of(document)[:STRONGEST]
     return {
-        "candidates": interval_figure(candidates, shortcuts_of(document), chance_of(document)),
+        "candidates": interval_figure(candidates, strongest, chance_of(document)),
         "differences": difference_figure(first, negligible) if first else None,
         "other_differences": difference_figure(others, negligible) if others else None,
         "leakage": _leakage(document),
         "external": [_external(document, other) for other in document["external"]],
-        "fit": cost_figure(candidates, "fit_seconds", "seconds to fit one fold"),
-        "predict": cost_figure(candidates, "predict_ms_per_image", "milliseconds per image"),
+        "costs": _cost_figures(candidates),
     }
+
+
+def _cost_figures(candidates: list[Mapping[str, Any]]) -> list[Markup]:
+    """Draw accuracy over each cost that is known of any candidate."""
+    megabytes = [
+        {**entry, "megabytes": entry["size_bytes"] / 1e6}
+        for entry in candidates
+        if entry.get("size_bytes")
+    ]
+    axes = (
+        (candidates, "predict_ms_per_image", "milliseconds per image"),
+        (candidates, "fit_seconds", "seconds to fit one fold"),
+        (megabytes, "megabytes", "megabytes on disk"),
+    )
+    drawn = []
+    for entries, key, unit in axes:
+        known = [entry for entry in entries if entry[key] is not None]
+        if known:
+            drawn.append(cost_figure(known, key, unit))
+    return drawn
 
 
 def _ordered_pairs(document: Document) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -163,12 +233,14 @@ def _external(document: Document, other: Mapping[str, Any]) -> Markup:
 def _panels(document: Document, predictions: pd.DataFrame) -> dict[str, list[Markup]]:
     classes = document["dataset"]["classes"]
     confusion = document["confusion"][main_split(document)]
-    made: dict[str, list[Markup]] = {"confusion": [], "roc": [], "reliability": []}
+    kinds = ("confusion", "roc", "precision", "reliability")
+    made: dict[str, list[Markup]] = {kind: [] for kind in kinds}
     for entry in candidates_of(document):
         name = entry["name"]
         truth, probabilities = _arrays(predictions[predictions["candidate"] == name], classes)
         made["confusion"].append(confusion_table(name, confusion[name], classes))
         made["roc"].append(roc_panel(name, truth, probabilities, classes))
+        made["precision"].append(precision_recall_panel(name, truth, probabilities, classes))
         made["reliability"].append(
             reliability_panel(name, truth, probabilities, entry["ece"]["mean"])
         )

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 __all__ = ["Scale", "axis_row", "diamond", "element", "interval_row", "number", "picture", "ticks"]
 
 ROW = 28
+_VOID = ("img", "input")
 
 
 def element(tag: str, *children: str | Markup, **attributes: object) -> Markup:
@@ -31,6 +32,8 @@ def element(tag: str, *children: str | Markup, **attributes: object) -> Markup:
         for name, value in attributes.items()
         if value is not None
     )
+    if tag in _VOID:
+        return Markup(f"<{tag}{written}>")
     inside = "".join(escape(child) for child in children)
     return Markup(f"<{tag}{written}>{inside}</{tag}>")
 

@@ -14,7 +14,8 @@ def estimate(mean, half=0.04):
 
 
 def candidate(name, split, accuracy):
-    metrics = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "ece", "brier")
+    metrics = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision")
+    metrics += ("ece", "brier")
     return {
         "name": name,
         "split": split,
@@ -24,6 +25,10 @@ def candidate(name, split, accuracy):
         "fit_seconds": 10 * accuracy**9,
         "predict_ms_per_image": 100 * accuracy**9,
         "estimator": f"HybridClassifier('{name}')",
+        "size_bytes": int(1e7 * accuracy**5),
+        "tuning": {"space": {"svc__C": [0.1, 1, 10]}, "n_settings": 3, "inner_folds": 3}
+        if name.startswith("hybrid")
+        else None,
     }
 
 
@@ -74,6 +79,169 @@ def predictions(tmp_path):
             chances = pd.DataFrame(p, columns=[f"prob_{label}" for label in CLASSES])
             parts.append(pd.concat([frame, chances], axis=1))
     return pd.concat(parts, ignore_index=True)
+
+
+def of_candidates(**figures):
+    """One entry per candidate and split, the figures made from its accuracy."""
+    return [
+        {"name": name, "split": split, **{key: make(a) for key, make in figures.items()}}
+        for name, a in NAMES.items()
+        for split in ("group", "random")
+    ]
+
+
+def certainty_sections():
+    methods = ("as given", "temperature", "isotonic")
+    shares = np.linspace(1, 0, 21).round(2).tolist()
+    return {
+        "calibration": {
+            "how": "fitted on the other folds",
+            "candidates": of_candidates(
+                methods=lambda a: {
+                    method: {m: estimate(0.2 / (i + 1)) for m in ("ece", "brier", "log_loss")}
+                    for i, method in enumerate(methods)
+                },
+                bins=lambda a: [{"confidence": 0.5, "accuracy": 0.4, "n": 10}],
+            ),
+        },
+        "prediction_sets": {
+            "alpha": 0.1,
+            "how": "Quantiles of the other folds",
+            "candidates": of_candidates(
+                coverage=lambda a: estimate(0.9),
+                per_class=lambda a: {label: estimate(0.88) for label in CLASSES[1:]},
+                mean_size=lambda a: 2 - a,
+                share_single=lambda a: a,
+                share_empty=lambda a: 0.01,
+            ),
+        },
+        "abstention": {
+            "candidates": of_candidates(
+                answered=lambda a: shares,
+                accuracy=lambda a: [*(a + (1 - a) * (1 - s) for s in shares[:-1]), None],
+                low=lambda a: [*(a - 0.05 for _ in shares[:-1]), None],
+                high=lambda a: [*(min(1, a + 0.1) for _ in shares[:-1]), None],
+            )
+        },
+    }
+
+
+def use_sections():
+    thresholds = np.linspace(0.05, 0.95, 19).round(2).tolist()
+    return {
+        "costs": {
+            "classes": CLASSES,
+            "matrix": [[0, 1, 1], [5, 0, 2.5], [10, 1, 0]],
+            "candidates": of_candidates(
+                as_called=lambda a: estimate(2 - a), at_least_cost=lambda a: estimate(1.5 - a)
+            ),
+        },
+        "decision_curve": {
+            "positive": CLASSES[1:],
+            "thresholds": thresholds,
+            "treat_all": [2 / 3 - t / (1 - t) / 3 for t in thresholds],
+            "candidates": of_candidates(
+                net_benefit=lambda a: [0.6 * a - t / 3 for t in thresholds]
+            ),
+        },
+        "learning_curve": {
+            "unit": "groups",
+            "candidates": [
+                {
+                    "name": name,
+                    "n": [3, 5, 7],
+                    "mean": [a - 0.2, a - 0.1, a],
+                    "low": [a - 0.3, a - 0.2, None],
+                    "high": [a - 0.1, a, None],
+                }
+                for name, a in NAMES.items()
+            ],
+        },
+        "patients": {
+            "unit": "patient",
+            "rule": "the mean of its images' probabilities",
+            "n": 9,
+            "n_excluded": 1,
+            "candidates": of_candidates(
+                accuracy=estimate, balanced_accuracy=estimate, auroc=estimate
+            ),
+        },
+    }
+
+
+def seen_sections(paths):
+    changes = ("background_flat", "blur")
+    picture = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="
+    rng = np.random.default_rng(1)
+    return {
+        "counterfactuals": {
+            "n_images": 60,
+            "changes": [
+                {"name": name, "label": name.replace("_", " "), "description": f"what {name} does"}
+                for name in changes
+            ],
+            "candidates": of_candidates(
+                unchanged=estimate,
+                changes=lambda a: {
+                    name: {
+                        "balanced_accuracy": estimate(a / 2),
+                        "loss": {"mean": a / 4, "low": a / 8, "high": a / 2},
+                        "flipped": 0.25,
+                    }
+                    for name in changes
+                },
+            ),
+        },
+        "importance": [
+            {
+                "candidate": name,
+                "blocks": [{"name": "deep", "loss": estimate(0.2)}],
+                "measurements": [
+                    {
+                        "name": "nucleus_area",
+                        "region": "nucleus",
+                        "loss": {"mean": 0.02, "low": -0.01, "high": 0.05},
+                        "describes": "size of the nucleus & what moves with it",
+                    }
+                ],
+            }
+            for name in ("hybrid+svm", "morphology+svm")
+        ],
+        "map": {
+            "features": "hybrid",
+            "method": "PCA, then t-SNE",
+            "points": [
+                {
+                    "image_id": f"image_{i}",
+                    "path": path,
+                    "label": CLASSES[i % 3],
+                    "x": float(rng.normal(i % 3)),
+                    "y": float(rng.normal()),
+                    "right": i % 5 > 0,
+                }
+                for i, path in enumerate(paths)
+            ],
+        },
+        "attention": [
+            {
+                "candidate": "finetuned",
+                "image_id": "image_1",
+                "label": CLASSES[1],
+                "predicted": CLASSES[2],
+                "picture": picture,
+            }
+        ],
+    }
+
+
+@pytest.fixture
+def complete(document, predictions):
+    """A document with every key that a report reads."""
+    paths = list(dict.fromkeys(predictions["path"]))
+    document["protocol"] |= {"group_rule": "column patient", "inner": "scaling and calibration"}
+    for shortcut in document["shortcuts"]:
+        shortcut["description"] = "the border of the image alone"
+    return document | certainty_sections() | use_sections() | seen_sections(paths)
 
 
 @pytest.fixture
