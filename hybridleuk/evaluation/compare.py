@@ -27,7 +27,8 @@ from hybridleuk.evaluation.crossval import (
 )
 from hybridleuk.evaluation.probes import Probe
 from hybridleuk.evaluation.resampling import Resamples
-from hybridleuk.evaluation.shortcuts import SHORTCUTS, ShortcutClassifier, shortcut_features
+from hybridleuk.evaluation.shortcut_estimators import ShortcutClassifier
+from hybridleuk.evaluation.shortcuts import SHORTCUTS, shortcut_features
 from hybridleuk.exceptions import InputError, SplitError
 
 __all__ = ["Comparison", "check_external", "compare_estimators"]

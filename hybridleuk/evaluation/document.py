@@ -26,6 +26,7 @@ from hybridleuk.evaluation.metrics import (
     replicate,
 )
 from hybridleuk.evaluation.resampling import Resamples, interval
+from hybridleuk.evaluation.shortcuts import shortcut_named
 from hybridleuk.evaluation.statistics import compare_pairs
 from hybridleuk.evaluation.verdict import alarms, shortcut_ratio, verdict, warnings_of
 
@@ -175,6 +176,8 @@ def _shortcuts(baselines: Results, codes: Array, resamples: Resamples) -> list[d
                 {
                     "name": name,
                     "split": split,
+                    "kind": shortcut_named(name).kind,
+                    "description": shortcut_named(name).description,
                     "balanced_accuracy": estimate.mean,
                     "low": estimate.low,
                     "high": estimate.high,

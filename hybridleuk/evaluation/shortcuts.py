@@ -1,83 +1,166 @@
-"""How far one gets without reading a cell: baselines from background, mean color and thumbnail.
+"""How far one gets without reading a cell: the shortcut baselines of every comparison.
 
 A classifier whose accuracy such a baseline also reaches has not been shown to read cells: slides of
-different classes may simply have been stained or lit differently. The features depend on neither
-label nor fold, so they are cached by content.
+different classes may simply have been stained or lit differently, or come from another camera. The
+features depend on neither label nor fold, so they are cached by content.
+
+=================  =========================================================================
+background color   median and spread of the brightest part of the image
+background only    color and texture of the image with every leukocyte painted out
+mean color         of the whole image
+8 x 8 thumbnail    the image at 8 x 8 pixels
+file metadata      height, width, format, compression and headers of the file
+burnt-in marks     straight black or purely colored marks, such as scale bars
+file size          a contrast: bytes, which depend on the camera and on the cells
+cell only          a contrast, no shortcut: the leukocytes alone on a flat ground
+=================  =========================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
-from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key, open_cache
 from hybridleuk.data.images import ImageLike, RGBImage, check_images, image_sha256, read_image
+from hybridleuk.evaluation.shortcut_files import burnt_in_marks, file_metadata, file_size
+from hybridleuk.evaluation.shortcut_measures import (
+    background_color,
+    background_only,
+    cell_only,
+    mean_color,
+    thumbnail,
+)
+from hybridleuk.segmentation.cells import SEGMENTATION_VERSION, Cells, iter_cells
 
-__all__ = [
-    "SHORTCUTS",
-    "BackgroundColor",
-    "MeanColor",
-    "ShortcutClassifier",
-    "Thumbnail",
-    "background_color",
-    "mean_color",
-    "shortcut_features",
-    "thumbnail",
-]
+__all__ = ["SHORTCUTS", "Shortcut", "shortcut_features", "shortcut_named"]
 
 Array = npt.NDArray[Any]
 
-VERSION = 1
 _BATCH = 64
+_FEW_IMAGES = 256  # for fewer, starting processes takes longer than it saves
 
 
-def background_color(image: RGBImage) -> Array:
-    """Median and standard deviation of R, G, B over the pixels brighter than Otsu on green.
+@dataclass(frozen=True)
+class Shortcut:
+    """One baseline.
 
-    Six numbers, 0 to 255. An image of one green value throughout counts as all background.
-    (Otsu 1979, IEEE Trans. Systems, Man and Cybernetics 9:62-66.)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hybridleuk.evaluation.shortcuts import background_color
-    >>> image = np.full((20, 20, 3), 230, np.uint8); image[5:15, 5:15] = (90, 40, 120)
-    >>> background_color(image).tolist()
-    [230.0, 230.0, 230.0, 0.0, 0.0, 0.0]
+    Attributes
+    ----------
+    name : str
+    description : str
+        What it sees, in a sentence for the report.
+    kind : {"around", "coarse", "contrast"}
+        ``"around"`` sees no cell at all; ``"coarse"`` sees cells without any detail, so that some
+        of what it reaches may be real; ``"contrast"`` proves no shortcut.
+    measure : callable
+        Features of one image, from what `sees` says.
+    sees : {"pixels", "cells", "file"}
+        What the measure is given: the pixels, the pixels and the leukocytes found, or the image as
+        it came (path or array).
+    version : int
+        Raised when the features change.
     """
-    green = image[..., 1]
-    bright = green > _otsu(green)
-    pixels = image[bright] if bright.any() else image.reshape(-1, 3)
-    return np.concatenate([np.median(pixels, axis=0), pixels.std(axis=0)])
+
+    name: str
+    description: str
+    kind: Literal["around", "coarse", "contrast"]
+    measure: Callable[..., Array]
+    sees: Literal["pixels", "cells", "file"] = "pixels"
+    version: int = 1
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What the features depend on besides the image."""
+        made_of = {"name": self.name, "version": self.version}
+        return {**made_of, "segmentation": SEGMENTATION_VERSION} if self.needs_cells else made_of
+
+    @property
+    def needs_cells(self) -> bool:
+        """Whether leukocytes have to be found first."""
+        return self.sees == "cells"
+
+    def of(self, image: ImageLike, pixels: RGBImage, cells: Cells | None) -> Array:
+        """Measure one image."""
+        if self.needs_cells:
+            return self.measure(pixels, cells)
+        return self.measure(image if self.sees == "file" else pixels)
 
 
-def mean_color(image: RGBImage) -> Array:
-    """Mean of R, G, B over the whole image: three numbers, 0 to 255."""
-    return image.reshape(-1, 3).mean(axis=0)
+_TABLE = (
+    Shortcut(
+        "background color",
+        "Median and spread of red, green and blue in the brightest part of each image (Otsu on "
+        "green): six numbers, no cell among them.",
+        "around",
+        background_color,
+    ),
+    Shortcut(
+        "background only",
+        "Color and texture of each image after every leukocyte was painted out, with neither "
+        "their number nor their size; red cells and platelets remain.",
+        "around",
+        background_only,
+        sees="cells",
+    ),
+    Shortcut(
+        "mean color",
+        "Mean red, green and blue of the whole image: three numbers.",
+        "coarse",
+        mean_color,
+    ),
+    Shortcut(
+        "8 x 8 thumbnail",
+        "Each image shrunk to 8 x 8 pixels, in which no nucleus has a shape.",
+        "coarse",
+        thumbnail,
+    ),
+    Shortcut(
+        "file metadata",
+        "Height, width, format, JPEG quantisation and subsampling, EXIF and other headers of each "
+        "file; nothing of what it shows.",
+        "around",
+        file_metadata,
+        sees="file",
+    ),
+    Shortcut(
+        "burnt-in marks",
+        "Number, place, length and color of straight black or purely colored marks drawn into "
+        "each image, such as scale bars.",
+        "around",
+        burnt_in_marks,
+    ),
+    Shortcut(
+        "file size",
+        "The number of bytes of each file and per pixel. No proof of a shortcut: it depends on the "
+        "compression, but also on how busy the picture is.",
+        "contrast",
+        file_size,
+        sees="file",
+    ),
+    Shortcut(
+        "cell only",
+        "No shortcut but the contrast to them: color, texture, size and an 8 x 8 thumbnail of the "
+        "leukocytes alone on a flat ground.",
+        "contrast",
+        cell_only,
+        sees="cells",
+    ),
+)
+_BY_NAME = {shortcut.name: shortcut for shortcut in _TABLE}
+SHORTCUTS = tuple(_BY_NAME)
 
 
-def thumbnail(image: RGBImage, size: int = 8) -> Array:
-    """Return the image shrunk to `size` x `size` by averaging: 3 * size**2 numbers, 0 to 255."""
-    small = Image.fromarray(image).resize((size, size), Image.Resampling.BOX)
-    return np.asarray(small, dtype=np.float64).ravel()
-
-
-_MEASURES: dict[str, Callable[[RGBImage], Array]] = {
-    "background color": background_color,
-    "mean color": mean_color,
-    "8 x 8 thumbnail": thumbnail,
-}
-SHORTCUTS = tuple(_MEASURES)
+def shortcut_named(name: str) -> Shortcut:
+    """Return the record of a baseline; a name that is not in :data:`SHORTCUTS` is a KeyError."""
+    return _BY_NAME[name]
 
 
 def shortcut_features(
@@ -88,118 +171,34 @@ def shortcut_features(
 ) -> dict[str, Array]:
     """Measure shortcuts of all images, decoding each at most once.
 
+    Leukocytes are looked for only where a shortcut needs them and the cache does not know them.
+
     Returns
     -------
     dict
         Name of the shortcut to ndarray of shape (n, n_features), float64.
     """
     listed = check_images(images)
+    wanted = [shortcut_named(name) for name in names]
     store = open_cache(cache)
     try:
         hashes = [image_sha256(image) for image in listed]
         found: dict[str, dict[str, Array]] = {name: {} for name in names}
-        for name in names:
-            keys = {_key(name, sha256): sha256 for sha256 in hashes}
+        for shortcut in wanted:
+            keys = {_key(shortcut, sha256): sha256 for sha256 in hashes}
             answers = store.get_many(keys) if store else {}
-            found[name] = {keys[key]: value for key, value in answers.items()}
-        for sha256, measured in _measure_missing(listed, hashes, found, store):
-            for name in names:
-                found[name][sha256] = measured[name]
+            found[shortcut.name] = {keys[key]: value for key, value in answers.items()}
+        for sha256, measured in _measure_missing(listed, hashes, found, store, cache):
+            for name, values in measured.items():
+                found[name][sha256] = values
     finally:
         if store:
             store.close()
     return {name: np.stack([found[name][sha256] for sha256 in hashes]) for name in names}
 
 
-class _ShortcutTransformer(TransformerMixin, BaseEstimator):
-    """A shortcut as a scikit-learn transformer over images; ``fit`` learns nothing."""
-
-    shortcut: str
-    columns: tuple[str, ...]
-
-    def __init__(self, cache: Any = "default") -> None:
-        self.cache = cache
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Check the images; nothing is learned."""
-        check_images(X)
-        return self
-
-    def transform(self, X: Any) -> Array:
-        """Measure each image: ndarray of shape (n, n_features), float64."""
-        return shortcut_features(X, [self.shortcut], cache=self.cache)[self.shortcut]
-
-    def get_feature_names_out(self, input_features: Any = None) -> Array:
-        """Return the names of the columns."""
-        return np.array(self.columns, dtype=object)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-
-class BackgroundColor(_ShortcutTransformer):
-    """Six numbers of the background of each image: see :func:`background_color`."""
-
-    shortcut = "background color"
-    columns = tuple(f"background_{c}_{s}" for s in ("median", "std") for c in "rgb")
-
-
-class MeanColor(_ShortcutTransformer):
-    """Three numbers of each image: see :func:`mean_color`."""
-
-    shortcut = "mean color"
-    columns = tuple(f"mean_{c}" for c in "rgb")
-
-
-class Thumbnail(_ShortcutTransformer):
-    """192 numbers of each image: see :func:`thumbnail`."""
-
-    shortcut = "8 x 8 thumbnail"
-    columns = tuple(f"thumbnail_{y}_{x}_{c}" for y in range(8) for x in range(8) for c in "rgb")
-
-
-class ShortcutClassifier(ClassifierMixin, BaseEstimator):
-    """RBF support vector machine on shortcut features, scaled to unit variance.
-
-    Its probabilities are the softmax of decision values: good for the predicted class and for
-    ranking, not calibrated.
-
-    Parameters
-    ----------
-    C : float, default 10.0
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (n_classes,)
-    """
-
-    def __init__(self, C: float = 10.0) -> None:
-        self.C = C
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit scaling and machine on features of shape (n, n_features)."""
-        self.scaler_ = StandardScaler().fit(X)
-        self.machine_ = SVC(C=self.C, class_weight="balanced", break_ties=True)
-        self.machine_.fit(self.scaler_.transform(X), y)
-        self.classes_ = self.machine_.classes_
-        return self
-
-    def predict_proba(self, X: Any) -> Array:
-        """Return an array of shape (n, n_classes) whose rows sum to 1."""
-        check_is_fitted(self)
-        decision = self.machine_.decision_function(self.scaler_.transform(X))
-        if decision.ndim == 1:
-            decision = np.column_stack([-decision, decision])
-        odds = np.exp(decision - decision.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
-
-    def predict(self, X: Any) -> Array:
-        """Return the class of each row."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
-
-def _key(name: str, sha256: str) -> str:
-    return cache_key("shortcut", sha256, {"name": name, "version": VERSION})
+def _key(shortcut: Shortcut, sha256: str) -> str:
+    return cache_key("shortcut", sha256, shortcut.recipe)
 
 
 def _measure_missing(
@@ -207,6 +206,7 @@ def _measure_missing(
     hashes: Sequence[str],
     found: dict[str, dict[str, Array]],
     store: Cache | None,
+    cache: Any,
 ) -> Iterator[tuple[str, dict[str, Array]]]:
     missing = {
         sha256: image
@@ -215,35 +215,38 @@ def _measure_missing(
     }
     if not missing:
         return
-    items, names = list(missing.items()), list(found)
+    wanted = [
+        shortcut
+        for name, shortcut in _BY_NAME.items()
+        if name in found and any(sha256 not in found[name] for sha256 in missing)
+    ]
+    items = list(missing.items())
+    cells = _cells_of(list(missing.values()), wanted, cache)
     with (
         ThreadPoolExecutor() as pool,
         progress.task("Measuring shortcuts", len(items)) as measuring,
     ):
         for start in range(0, len(items), _BATCH):
-            batch = items[start : start + _BATCH]
-            results = list(pool.map(lambda item: _measure(item[1], names), batch))
-            fresh = list(zip((sha256 for sha256, _ in batch), results, strict=True))
+            batch = [(*item, next(cells)) for item in items[start : start + _BATCH]]
+            results = list(pool.map(lambda item: _measure(item[1], item[2], wanted), batch))
+            fresh = [(item[0], values) for item, values in zip(batch, results, strict=True)]
             if store:
-                store.put_many({_key(n, s): values[n] for s, values in fresh for n in names})
+                store.put_many(
+                    {_key(s, sha256): values[s.name] for sha256, values in fresh for s in wanted}
+                )
             yield from fresh
             measuring.advance(len(batch))
 
 
-def _measure(image: ImageLike, names: Sequence[str]) -> dict[str, Array]:
+def _cells_of(
+    images: Sequence[ImageLike], wanted: Sequence[Shortcut], cache: Any
+) -> Iterator[Cells | None]:
+    """Yield the leukocytes of each image, or nothing worth looking for."""
+    if not any(shortcut.needs_cells for shortcut in wanted):
+        return repeat(None)
+    return iter_cells(images, cache=cache, n_jobs=-1 if len(images) > _FEW_IMAGES else None)
+
+
+def _measure(image: ImageLike, cells: Cells | None, wanted: Sequence[Shortcut]) -> dict[str, Array]:
     pixels = read_image(image)
-    return {name: _MEASURES[name](pixels) for name in names}
-
-
-def _otsu(values: Array) -> float:
-    """Threshold that best parts grey values in two, by variance between the parts."""
-    counts = np.bincount(values.ravel(), minlength=256).astype(np.float64)
-    below = np.cumsum(counts)
-    mass = np.cumsum(counts * np.arange(256))
-    above = below[-1] - below
-    inside = (below > 0) & (above > 0)
-    if not inside.any():
-        return 255.0
-    gap = mass[inside] / below[inside] - (mass[-1] - mass[inside]) / above[inside]
-    between = below[inside] * above[inside] * gap**2
-    return float(np.flatnonzero(inside)[np.argmax(between)])
+    return {shortcut.name: shortcut.of(image, pixels, cells) for shortcut in wanted}

@@ -10,6 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hybridleuk.evaluation.verdict_shortcuts import (
+    shortcut_alarms,
+    shortcut_ratio,
+    shortcut_sentences,
+)
+from hybridleuk.evaluation.verdict_words import (
+    above_chance,
+    listed,
+    p_written,
+    points,
+    with_interval,
+)
 from hybridleuk.report.reading import (
     best_of,
     candidates_of,
@@ -17,17 +29,12 @@ from hybridleuk.report.reading import (
     main_split,
     oriented,
     pairs_of,
-    shortcuts_of,
 )
 
 __all__ = ["alarms", "shortcut_ratio", "verdict", "warnings_of"]
 
 Document = Mapping[str, Any]
 
-BACKGROUND = "background color"
-ALARMING_BACKGROUND = 0.8
-ALARMING_OTHER = 0.95
-NOTABLE = 0.5
 SIGNIFICANT = 0.05
 FEW_GROUPS = 20
 FEW_GROUPS_PER_CLASS = 5
@@ -44,7 +51,7 @@ def verdict(document: Document) -> list[str]:
     return [
         *alarms(document),
         _best_sentence(document),
-        *_shortcut_sentences(document),
+        *shortcut_sentences(document),
         *_leakage_sentences(document),
         *_hybrid_sentences(document),
         *_external_sentences(document),
@@ -55,41 +62,18 @@ def alarms(document: Document) -> list[str]:
     """Tell why the best figure does not show that cells were read; empty when nothing says so."""
     best = best_of(document)
     chance = chance_of(document)
-    if not _above_chance(best, chance):
+    if not above_chance(best, chance):
         return [
             f"No candidate is clearly better than chance: the best, {best['name']}, reaches a "
-            f"balanced accuracy of {_with_interval(best['balanced_accuracy'])} where guessing "
+            f"balanced accuracy of {with_interval(best['balanced_accuracy'])} where guessing "
             f"reaches {chance:.2f}."
         ]
-    loud = [shortcut for shortcut in shortcuts_of(document) if _is_alarming(shortcut, document)]
-    if not loud:
-        return []
-    loud.sort(key=lambda shortcut: shortcut["name"] != BACKGROUND)
-    first, *others = loud
-    said = (
-        f"The {first['name']} alone reaches {first['balanced_accuracy']:.2f} balanced accuracy of "
-        f"the best candidate's {_value(best):.2f}: this accuracy does not show that the cells were "
-        "read."
-    )
-    also = [f"the {other['name']} alone {other['balanced_accuracy']:.2f}" for other in others]
-    return [f"{said} Likewise, {_listed(also)}." if also else said]
+    return shortcut_alarms(document)
 
 
 def warnings_of(document: Document) -> list[str]:
     """Tell what weakens any figure of this comparison, whatever its results."""
     return [*_group_warnings(document), *_overlap_warnings(document)]
-
-
-def shortcut_ratio(shortcut: float, best: float, chance: float) -> float | None:
-    """Share of the gain over chance that a shortcut reaches; ``None`` where nothing was gained.
-
-    Examples
-    --------
-    >>> from hybridleuk.evaluation.verdict import shortcut_ratio
-    >>> round(shortcut_ratio(0.75, 1.0, 0.5), 6)
-    0.5
-    """
-    return (shortcut - chance) / (best - chance) if best > chance else None
 
 
 def _group_warnings(document: Document) -> list[str]:
@@ -134,7 +118,7 @@ def _best_sentence(document: Document) -> str:
     where = "groups kept apart" if main_split(document) == "group" else "random folds"
     sentence = (
         f"{best['name']} has the highest balanced accuracy, "
-        f"{_with_interval(best['balanced_accuracy'])}, on {where}"
+        f"{with_interval(best['balanced_accuracy'])}, on {where}"
     )
     close = [
         pair["b"]
@@ -145,52 +129,22 @@ def _best_sentence(document: Document) -> str:
         return f"{sentence}."
     if not close:
         return f"{sentence}; it is ahead of every other candidate."
-    return f"{sentence}; this comparison cannot tell it from {_listed(close)}."
-
-
-def _shortcut_sentences(document: Document) -> list[str]:
-    shortcuts, best = shortcuts_of(document), best_of(document)
-    if not shortcuts or not _above_chance(best, chance_of(document)):
-        return []
-    quiet = [shortcut for shortcut in shortcuts if not _is_alarming(shortcut, document)]
-    notable = [shortcut for shortcut in quiet if _ratio(shortcut, document) >= NOTABLE]
-    said = [_notable_sentence(shortcut, document) for shortcut in notable]
-    if len(quiet) == len(shortcuts) and not notable:
-        strongest = max(shortcuts, key=lambda shortcut: shortcut["balanced_accuracy"])
-        said.append(
-            f"No shortcut baseline comes near: the strongest, {strongest['name']}, reaches "
-            f"{strongest['balanced_accuracy']:.2f} where guessing reaches "
-            f"{chance_of(document):.2f}."
-        )
-    return said
-
-
-def _notable_sentence(shortcut: Mapping[str, Any], document: Document) -> str:
-    share = f"{100 * _ratio(shortcut, document):.0f} %"
-    meaning = (
-        "part of this accuracy can come without reading a cell"
-        if shortcut["name"] == BACKGROUND
-        else "that much needs no detail of a cell"
-    )
-    return (
-        f"The {shortcut['name']} alone reaches {shortcut['balanced_accuracy']:.2f}, {share} of the "
-        f"best candidate's gain over chance: {meaning}."
-    )
+    return f"{sentence}; this comparison cannot tell it from {listed(close)}."
 
 
 def _leakage_sentences(document: Document) -> list[str]:
     gap = document.get("leakage_gap", {}).get(best_of(document)["name"])
     if not gap:
         return []
-    name, points = best_of(document)["name"], 100 * gap["mean"]
+    name, gain = best_of(document)["name"], 100 * gap["mean"]
     if gap["low"] is not None and gap["low"] > 0:
         return [
-            f"Random folds flatter: {name} gains {points:.1f} points ({100 * gap['low']:.1f} to "
+            f"Random folds flatter: {name} gains {gain:.1f} points ({100 * gap['low']:.1f} to "
             f"{100 * gap['high']:.1f}) when images of one group may be on both sides."
         ]
     return [
-        f"No leakage gap is shown: random folds give {name} {_points(gap['mean'])} points "
-        f"({_points(gap['low'])} to {_points(gap['high'])}) over folds by group."
+        f"No leakage gap is shown: random folds give {name} {points(gap['mean'])} points "
+        f"({points(gap['low'])} to {points(gap['high'])}) over folds by group."
     ]
 
 
@@ -223,7 +177,7 @@ def _why_not_better(document: Document, deep: str, morphology: str) -> list[str]
 
 
 def _hybrid_sentence(hybrid: str, pairs: list[dict[str, Any]]) -> str:
-    clauses = _listed([_against(pair) for pair in pairs])
+    clauses = listed([_against(pair) for pair in pairs])
     if all(_is_won(pair) for pair in pairs):
         return f"{hybrid} beats both of its blocks: {clauses}."
     if all(pair["difference"] > 0 for pair in pairs):
@@ -237,8 +191,8 @@ def _hybrid_sentence(hybrid: str, pairs: list[dict[str, Any]]) -> str:
 def _against(pair: Mapping[str, Any]) -> str:
     remark = "; too little to matter" if pair["negligible"] else ""
     return (
-        f"{_points(pair['difference'])} points against {pair['b']} "
-        f"({_points(pair['low'])} to {_points(pair['high'])}, {_p(pair['p_holm'])}{remark})"
+        f"{points(pair['difference'])} points against {pair['b']} "
+        f"({points(pair['low'])} to {points(pair['high'])}, {p_written(pair['p_holm'])}{remark})"
     )
 
 
@@ -250,54 +204,18 @@ def _external_sentences(document: Document) -> list[str]:
         drop = entry["drop"]
         said.append(
             f"Fitted on all of these images and tested on {other['name']}, {name} reaches "
-            f"{_with_interval(entry['balanced_accuracy'])}: {100 * drop['mean']:.1f} points less "
+            f"{with_interval(entry['balanced_accuracy'])}: {100 * drop['mean']:.1f} points less "
             f"({100 * drop['low']:.1f} to {100 * drop['high']:.1f})."
             if drop["mean"] > 0
-            else f"On {other['name']}, {name} holds: {_with_interval(entry['balanced_accuracy'])}."
+            else f"On {other['name']}, {name} holds: {with_interval(entry['balanced_accuracy'])}."
         )
     return said
-
-
-def _is_alarming(shortcut: Mapping[str, Any], document: Document) -> bool:
-    limit = ALARMING_BACKGROUND if shortcut["name"] == BACKGROUND else ALARMING_OTHER
-    return _ratio(shortcut, document) >= limit and shortcut["low"] > chance_of(document)
-
-
-def _ratio(shortcut: Mapping[str, Any], document: Document) -> float:
-    best = _value(best_of(document))
-    return shortcut_ratio(shortcut["balanced_accuracy"], best, chance_of(document)) or 0.0
 
 
 def _is_won(pair: Mapping[str, Any]) -> bool:
     return bool(pair["difference"] > 0 and pair["p_holm"] < SIGNIFICANT)
 
 
-def _value(candidate: Mapping[str, Any]) -> float:
-    return float(candidate["balanced_accuracy"]["mean"])
-
-
-def _above_chance(candidate: Mapping[str, Any], chance: float) -> bool:
-    low = candidate["balanced_accuracy"]["low"]
-    return low is not None and low > chance
-
-
 def _pair(document: Document, a: str, b: str) -> dict[str, Any]:
     turned = (oriented(pair, a) for pair in pairs_of(document))
     return next(pair for pair in turned if pair is not None and pair["b"] == b)
-
-
-def _with_interval(estimate: Mapping[str, Any]) -> str:
-    return f"{estimate['mean']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
-
-
-def _points(value: float) -> str:
-    text = f"{100 * value:+.1f}"
-    return "0.0" if float(text) == 0 else text
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def _listed(texts: list[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -10,6 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from hybridleuk import progress
 from hybridleuk.evaluation.compare import compare_estimators
+from hybridleuk.evaluation.shortcuts import SHORTCUTS
 from hybridleuk.exceptions import InputError, SplitError
 from hybridleuk.report.html import report_from_folder
 
@@ -47,11 +48,8 @@ def test_the_document_has_the_keys_that_are_promised(make_study, candidates, tmp
         assert entry["fit_seconds"] > 0
         assert entry["predict_ms_per_image"] > 0
     assert set(found["pairs"][0]) >= {"a", "b", "difference", "low", "high", "p_value", "test"}
-    assert {s["name"] for s in found["shortcuts"]} == {
-        "background color",
-        "mean color",
-        "8 x 8 thumbnail",
-    }
+    assert {s["name"] for s in found["shortcuts"]} == set(SHORTCUTS)
+    assert all(s["description"].endswith(".") for s in found["shortcuts"])
     assert isinstance(found["shortcuts"][0]["balanced_accuracy"], float)
     assert set(found["leakage_gap"]) == set(candidates)
     assert found["external"] == []
@@ -183,7 +181,7 @@ def test_progress_counts_folds(make_study, candidates):
     with progress.report_to(Counter()) as counter:
         compare_estimators(candidates, make_study(), **FAST)
     assert counter.totals["Comparing"] == (6, 6)
-    assert counter.totals["Comparing shortcuts"] == (9, 9)
+    assert counter.totals["Comparing shortcuts"] == (24, 24)
 
 
 def test_what_cannot_be_compared_says_why(make_study, candidates):

@@ -5,16 +5,14 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from hybridleuk.evaluation import shortcuts
-from hybridleuk.evaluation.shortcuts import (
+from hybridleuk.evaluation.shortcut_estimators import (
     BackgroundColor,
     MeanColor,
     ShortcutClassifier,
     Thumbnail,
-    background_color,
-    mean_color,
-    shortcut_features,
-    thumbnail,
 )
+from hybridleuk.evaluation.shortcut_measures import background_color, mean_color, thumbnail
+from hybridleuk.evaluation.shortcuts import shortcut_features
 
 TRANSFORMERS = [BackgroundColor, MeanColor, Thumbnail]
 
