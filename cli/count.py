@@ -178,7 +178,7 @@ def count(
         "boxes": besides.boxes,
         "voc": besides.voc,
         "pictures": besides.pictures,
-        "skipped_file": account.write(output.parent),
+        "skipped_file": account.write(output),
     }
     return _outcome(counts, {**account.document(), **written})
 

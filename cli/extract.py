@@ -54,7 +54,7 @@ def extract(
     table = extract_features(manifest, features=kind, **parameters)
     account.check(len(table))
     table.write_parquet(output)
-    skipped = account.write(output.parent)
+    skipped = account.write(output)
     blocks = dict(zip(table.blocks, table.block_sizes, strict=True))
     sizes = ", ".join(f"{name} {size:,}" for name, size in blocks.items())
     return Outcome(

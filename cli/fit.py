@@ -138,7 +138,7 @@ def _saved(model: Any, output: Path, account: Account, *, overwrite: bool) -> Ou
     account.check()
     save_model(model, output, overwrite=overwrite, notes=_notes(model))
     clear(output.parent, [_checkpoint(output).name])
-    skipped = account.write(output.parent)
+    skipped = account.write(output)
     card = model_card(output)
     classes = [str(name) for name in model.classes_]
     size = output.stat().st_size / 1e6

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,13 @@ from hybridleuk.exceptions import HybridLeukError, ImageError, InputError, Manif
 
 from .console import current_screen
 from .options import ImageOptions, ResourceOptions
-from .outputs import refuse_to_replace, write_file
+from .outputs import refuse_to_replace
 
 if TYPE_CHECKING:
     from hybridleuk.data.manifest import Manifest
 
-__all__ = ["SKIPPED", "Account", "read_images"]
+__all__ = ["Account", "read_images"]
 
-SKIPPED = "skipped.csv"
 _RESULTS = (".csv", ".parquet", ".hleuk")
 
 
@@ -72,39 +70,17 @@ class Account:
             "n_ignored": self.ignored,
         }
 
-    def write(self, folder: Path) -> Path | None:
-        """Write ``skipped.csv`` into `folder` when files were left out, and say so.
+    def write(self, output: Path) -> Path | None:
+        """List what was left out in ``skipped.csv``, inside a folder or beside a file; say so."""
+        from hybridleuk.data.skipped import write_skipped
 
-        A list from an earlier command is replaced, by an empty one when nothing was left out, so
-        that it always tells of the last command that wrote into the folder. A file of that name
-        that is no such list is kept; the list then takes the next free name.
-        """
-        target = _place_for_list(folder)
-        if not self.skipped and not target.exists():
-            return None
-        import pandas as pd
-
-        table = pd.DataFrame(self.skipped, columns=["path", "reason"])
-        write_file(target, lambda path: table.to_csv(path, index=False))
-        if not self.skipped:
-            return None
-        current_screen().noted(
-            f"{len(self.skipped)} of {self.found:,} files left out, listed with reasons in {target}"
-        )
+        target = write_skipped(output, self.skipped)
+        if target is not None:
+            current_screen().noted(
+                f"{len(self.skipped)} of {self.found:,} files left out, listed with reasons in "
+                f"{target}"
+            )
         return target
-
-
-def _place_for_list(folder: Path) -> Path:
-    stem, suffix = os.path.splitext(SKIPPED)
-    for name in chain([SKIPPED], (f"{stem}-{n}{suffix}" for n in count(2))):
-        if not (folder / name).exists() or _is_list(folder / name):
-            break
-    return folder / name
-
-
-def _is_list(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.readline().strip() == b"path,reason"
 
 
 def read_images(
@@ -143,6 +119,7 @@ def read_images(
     """
     from hybridleuk.data.file_hashes import remembering_files
     from hybridleuk.data.manifest import Manifest
+    from hybridleuk.data.skipped import listed as listed_as_skipped
 
     with remembering_files(resources.cache_place):
         listed = Manifest.from_source(
@@ -163,7 +140,7 @@ def read_images(
     drawn = listed if per_class is None else listed.sample(per_class, random_state=seed)
     left_aside = len(listed) - len(drawn)
     manifest = drawn.checked(cache=resources.cache_place, n_jobs=resources.workers)
-    skipped = [_skipped(path, reason) for path, reason in manifest.skipped.to_numpy(dtype=str)]
+    skipped = listed_as_skipped(manifest.skipped)
     account = Account(found, len(manifest), skipped, left_aside, manifest.ignored)
     account.check()
     _report(account, options, manifest)
@@ -177,6 +154,8 @@ def _guard(
     outputs: Iterable[Path | None],
 ) -> None:
     """Make sure that nothing which is read, or was found and cannot be, is replaced."""
+    from hybridleuk.data.skipped import SKIPPED
+
     typed = [sources] if isinstance(sources, str) else sources
     # Results of earlier commands may lie among the images; only --overwrite replaces them.
     damaged = [path for path in listed.skipped["path"] if not path.lower().endswith(_RESULTS)]
@@ -198,11 +177,6 @@ def _source(sources: str | Sequence[str]) -> str | list[str]:
                 "or image files only."
             )
     return list(sources)
-
-
-def _skipped(path: str, reason: str) -> tuple[str, str]:
-    """Make the path absolute, as in every table, and do not say it a second time in the reason."""
-    return os.path.abspath(path), reason.removeprefix(f"{path}: ")
 
 
 def _report(account: Account, options: ImageOptions, manifest: Manifest) -> None:

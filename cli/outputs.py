@@ -38,8 +38,10 @@ def claim_file(path: Path, *, overwrite: bool) -> None:
     Raises
     ------
     OutputError
-        It exists and `overwrite` is false, it is a folder, or its folder cannot be written.
+        It exists and `overwrite` is false, it is a folder, or its folder cannot be written; or its
+        name is no text, which some kinds of files cannot be written under.
     """
+    _check_name(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file for the output.")
     if path.exists() and not overwrite:
@@ -69,8 +71,10 @@ def claim_directory(
     Raises
     ------
     OutputError
-        The folder holds finished results and `overwrite` is false, or holds something else.
+        The folder holds finished results and `overwrite` is false, or only something else: that is
+        nobody's to overwrite.
     """
+    _check_name(path)
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; name a folder for the output.")
     complete = (path / finished).exists()
@@ -80,10 +84,10 @@ def claim_directory(
             "them again."
         )
     begun = any((path / name).exists() for name in unfinished)
-    if path.is_dir() and not complete and not begun and not overwrite and any(_visible(path)):
+    if path.is_dir() and not complete and not begun and any(_visible(path)):
         raise OutputError(
-            f"{path} is not empty, and what it holds is not from this command; choose another "
-            "folder, or give --overwrite to write into it."
+            f"{path} is not empty, and what it holds is not from this command; choose a new or an "
+            "empty folder."
         )
     _try_writing(path)
     return complete
@@ -147,6 +151,16 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"{os.fsencode(path).decode('utf-8', 'replace')} is not valid UTF-8; choose another "
+            "name for the output."
+        ) from error
 
 
 def _visible(path: Path) -> list[Path]:

@@ -58,7 +58,7 @@ def predict(
     table = predict_images(loaded, manifest)
     account.check(len(table))
     write_file(output, lambda path: table.to_csv(path, index=False))
-    skipped = account.write(output.parent)
+    skipped = account.write(output)
     labels = Counter(table["label"])
     abstained = int(table["abstain"].sum())
     return Outcome(

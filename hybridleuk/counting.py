@@ -27,6 +27,7 @@ CONTEXT = 2.0
 _SMALLEST_CROP = 32
 _COUNTED = ["wbc", "rbc", "platelets"]
 _WORTH_WORKERS = 32
+_NO_FIELD, _SOME_FIELDS = "no_readable_field", "unreadable_fields"
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -43,8 +44,10 @@ class Counts:
         for each of its classes, ``diff_<class>`` (leukocytes) and ``diff_<class>_share`` (of those
         it decided on; empty where there are none), and ``diff_abstained``.
     groups : DataFrame or None
-        The same summed over each slide or patient: ``group``, ``fields``, counts. None where the
-        manifest has no groups.
+        The same summed over each slide or patient: ``group``, ``fields``, ``unreadable`` (files of
+        the group that could not be read), counts, and ``flags``: ``unreadable_fields``, or
+        ``no_readable_field`` where nothing could be counted and the counts are empty. None where
+        the manifest has no groups.
     totals : dict of str to int
         Every count summed over all fields.
     """
@@ -118,7 +121,7 @@ def count_images(
         decided = _differential(paths, fields, model, context)
         numbers = pd.concat([numbers, decided], axis=1)
         table = pd.concat([table, decided, _shares(decided)], axis=1)
-    groups = None if manifest.groups is None else _totals(numbers, list(manifest.groups))
+    groups = None if manifest.groups is None else _totals(numbers, manifest)
     totals = {str(name): int(number) for name, number in numbers.sum().items()}
     return Counts(fields, table, groups, totals)
 
@@ -202,14 +205,24 @@ def _shares(decided: pd.DataFrame) -> pd.DataFrame:
     return shares.add_suffix("_share").round(4)
 
 
-def _totals(numbers: pd.DataFrame, groups: Sequence[Any]) -> pd.DataFrame:
-    """Sum the counts of each group, and take the shares anew."""
-    grouped = numbers.groupby(np.asarray(groups, dtype=object), sort=True)
-    totals = grouped.sum()
+def _totals(numbers: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """Sum the counts of each group, and take the shares anew.
+
+    A patient whose fields cannot be read stays in the table: who is missing from a result should
+    be seen in it. The counts are then empty, since 0 would say that somebody looked.
+    """
+    grouped = numbers.groupby(manifest.groups, sort=False)
+    unreadable = manifest.skipped["group"].dropna().value_counts()
+    groups = sorted({*grouped.groups, *unreadable.index})
+    totals = grouped.sum().astype("Int64").reindex(groups)
     decided = totals.drop(columns=_COUNTED)
     if decided.shape[1]:
-        totals = pd.concat([totals, _shares(decided)], axis=1)
-    totals.insert(0, "fields", grouped.size())
+        totals = pd.concat([totals, _shares(decided.astype(float))], axis=1)
+    fields = grouped.size().reindex(groups, fill_value=0)
+    missing = unreadable.reindex(groups, fill_value=0)
+    totals.insert(0, "fields", fields)
+    totals.insert(1, "unreadable", missing)
+    totals["flags"] = np.where(fields == 0, _NO_FIELD, np.where(missing > 0, _SOME_FIELDS, ""))
     return totals.rename_axis("group").reset_index()
 
 

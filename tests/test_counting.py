@@ -53,6 +53,35 @@ def test_one_row_per_field_and_totals_of_groups(manifest):
     assert set(boxes[0]) == {"path", "kind", "x0", "y0", "x1", "y1", "score"}
 
 
+@pytest.mark.parametrize("differential", [False, True])
+def test_a_group_that_cannot_be_read_stays_in_the_totals(tmp_path, differential, monkeypatch):
+    image = Image.fromarray(draw_field(("monocyte",), size=(240, 320), random_state=30).image)
+    for name in ("P1_a", "P1_b", "P2_a", "P3_a"):
+        image.save(tmp_path / f"{name}.png")
+    whole = (tmp_path / "P3_a.png").read_bytes()
+    for name in ("P1_b", "P3_a"):  # found while decoding, not by their headers
+        (tmp_path / f"{name}.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "P0_a.png").write_bytes(b"no image")
+    manifest = Manifest.from_folder(tmp_path, group_regex=r"(P\d)_").checked(cache=None)
+    model = fake_model(monkeypatch, [("blast", False)] * 2)[0] if differential else None
+    groups = count_images(manifest, model=model, cache=None).groups.set_index("group")
+    assert groups.index.tolist() == ["P0", "P1", "P2", "P3"]
+    assert groups["fields"].tolist() == [0, 1, 1, 0]
+    assert groups["unreadable"].tolist() == [1, 1, 0, 1]
+    assert groups["flags"].tolist() == [
+        "no_readable_field",
+        "unreadable_fields",
+        "",
+        "no_readable_field",
+    ]
+    counts = groups.drop(columns=["fields", "unreadable", "flags"])
+    assert counts.loc[["P0", "P3"]].isna().all(axis=None), "nobody looked, so it is not 0"
+    assert counts.loc[["P1", "P2"]].notna().all(axis=None)
+    assert groups["wbc"].tolist()[1:3] == [1, 1]
+    groups.to_csv(tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines()[1].startswith("P0,0,1,,,")
+
+
 def test_a_differential_adds_up_with_its_abstentions(manifest, monkeypatch):
     answers = [("blast", False), ("normal", True), ("normal", False)]
     model, shown = fake_model(monkeypatch, answers)

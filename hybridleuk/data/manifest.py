@@ -15,21 +15,18 @@ import pandas as pd
 
 from hybridleuk import progress
 from hybridleuk.data.cache import cache_key, open_cache
-from hybridleuk.data.scan import (
-    decode_files,
-    inspect_files,
-    is_clutter,
-    make_image_ids,
-    walk,
-)
+from hybridleuk.data.scan import decode_files, inspect_files, is_clutter, make_image_ids, walk
+from hybridleuk.data.skipped import readable_path, skipped_table
 from hybridleuk.data.tables import (
     TABLES,
     check_complete,
     check_image_ids,
     check_paths,
+    find_groups,
     match_groups,
     note_conflicts,
     read_table,
+    refuse_group_column,
     why_stray,
 )
 from hybridleuk.exceptions import ManifestError
@@ -54,7 +51,8 @@ class Manifest:
         Columns ``image_id`` (unique, fit for a file name), ``path``, ``label``, ``group``,
         ``split`` (each text, or missing), ``sha256``.
     skipped : DataFrame
-        Columns ``path``, ``reason``: files that were found and cannot be used.
+        Columns ``path`` (bytes that are no text as U+FFFD), ``reason``, ``group`` (or None): files
+        that were found and cannot be used.
     ignored : int
         Hidden files and clutter of file managers, not counted as found.
     root : Path
@@ -79,7 +77,7 @@ class Manifest:
     """
 
     frame: pd.DataFrame
-    skipped: pd.DataFrame = field(default_factory=lambda: _skipped([]))
+    skipped: pd.DataFrame = field(default_factory=lambda: skipped_table([]))
     ignored: int = 0
     root: Path = field(default_factory=Path)
     group_kind: GroupKind = "none"
@@ -140,11 +138,11 @@ class Manifest:
             return cls.from_paths(source, group_regex=group_regex)
         path = Path(source)
         if path.is_dir():
-            _refuse_group_column(group_column)
+            refuse_group_column(group_column)
             return cls.from_folder(path, group_regex=group_regex)
         if path.suffix.lower() in TABLES:
             return cls.from_file(path, group_column=group_column, group_regex=group_regex)
-        _refuse_group_column(group_column)
+        refuse_group_column(group_column)
         if path.is_file():
             return cls.from_paths([path], group_regex=group_regex)
         matched = sorted(glob.glob(os.fspath(source), recursive=True))
@@ -186,12 +184,14 @@ class Manifest:
         relative = [file.relative_to(root) for file in files]
         labelled = any(len(file.parts) > 1 for file in relative)
         labels = [file.parts[0] if len(file.parts) > 1 else None for file in relative]
-        rows = pd.DataFrame({"path": [str(file) for file in files], "label": labels})
+        # As objects: the text of pandas takes no file names that are not valid UTF-8.
+        columns = {"path": [str(file) for file in files], "label": labels}
+        rows = pd.DataFrame(columns, dtype=object)
         stray = rows["label"].isna() & labelled
         skipped = [(path, why_stray(path)) for path in rows.loc[stray, "path"]]
         for path, reason in skipped:
             if Path(path).suffix.lower() in TABLES:
-                progress.note(f"{path} was not used: {reason}.")
+                progress.note(f"{readable_path(path)} was not used: {reason}.")
         manifest = _assembled(cls, rows[~stray], root, skipped=skipped, ignored=ignored)
         return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
 
@@ -215,7 +215,7 @@ class Manifest:
                 columns[name] = list(values)
         if len({len(column) for column in columns.values()}) > 1:
             raise ManifestError("Paths, labels and groups differ in length; one each per image.")
-        rows = pd.DataFrame(columns)[visible]
+        rows = pd.DataFrame(columns, dtype=object)[visible]
         check_paths(rows["path"], "the list")
         root = Path(os.path.commonpath([os.path.dirname(path) for path in listed]))
         kind: GroupKind = "none" if groups is None else "patient"
@@ -257,7 +257,7 @@ class Manifest:
             raise ManifestError(f"{source}: no rows; expected one per image.")
         if rows["path"].isna().any():
             raise ManifestError(f"{source}: {rows['path'].isna().sum()} rows have no path.")
-        rows["path"] = [os.path.abspath(source.parent / name) for name in rows["path"]]
+        rows["path"] = _absolute(source.parent / name for name in rows["path"])
         check_paths(rows["path"], str(source))
         for name in ("label", "group"):
             check_complete(rows, name, source)
@@ -280,11 +280,17 @@ class Manifest:
             The expression has no group, or does not match every path.
         """
         if regex is not None:
-            groups = match_groups(self._relative_paths(), regex)
+            groups = match_groups(self._relative(self.paths), regex)
         if groups is None or len(groups) != len(self):
             raise ManifestError(f"Expected {len(self)} groups, one per image.")
         column = pd.Series(list(groups), dtype=object)
-        return replace(self, frame=self.frame.assign(group=column), group_kind=kind)
+        skipped = self.skipped
+        if regex is not None:
+            found = find_groups(self._relative(skipped["path"]), regex)
+            skipped = skipped.assign(group=pd.Series(found, dtype=object))
+        return replace(
+            self, frame=self.frame.assign(group=column), skipped=skipped, group_kind=kind
+        )
 
     def subset(self, index: Any) -> Manifest:
         """Return the rows that a boolean or integer `index` picks; skipped files stay listed."""
@@ -331,9 +337,10 @@ class Manifest:
     def _without(self, failed: dict[int, str]) -> Manifest:
         if not failed:
             return self
-        rows = [(self.frame["path"].iloc[i], reason) for i, reason in failed.items()]
+        paths, groups = self.frame["path"], self.frame["group"]
+        rows = [(paths.iloc[i], reason, groups.iloc[i]) for i, reason in failed.items()]
         kept = self.frame.drop(index=self.frame.index[list(failed)]).reset_index(drop=True)
-        skipped = pd.concat([self.skipped, _skipped(rows)], ignore_index=True)
+        skipped = pd.concat([self.skipped, skipped_table(rows)], ignore_index=True)
         if kept.empty:
             raise ManifestError(
                 f"None of the {len(skipped)} files found in {self.root} is a usable image; "
@@ -341,8 +348,8 @@ class Manifest:
             )
         return replace(self, frame=kept, skipped=skipped)
 
-    def _relative_paths(self) -> list[str]:
-        return [Path(os.path.relpath(path, self.root)).as_posix() for path in self.paths]
+    def _relative(self, paths: Iterable[str]) -> list[str]:
+        return [Path(os.path.relpath(path, self.root)).as_posix() for path in paths]
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV manifest whose paths are relative to it."""
@@ -362,7 +369,7 @@ def _assembled(
     group_kind: GroupKind = "none",
 ) -> Manifest:
     frame = rows.reset_index(drop=True).copy()
-    frame["path"] = [os.path.abspath(path) for path in frame["path"]]
+    frame["path"] = _absolute(frame["path"])
     digests, reasons = inspect_files(list(frame["path"]))
     frame["sha256"] = digests
     if "image_id" in frame and frame["image_id"].notna().all():
@@ -374,24 +381,17 @@ def _assembled(
         frame[name] = [None if pd.isna(value) else str(value) for value in values]
     ordered = frame[list(COLUMNS)].astype(object)
     note_conflicts(ordered)
-    manifest = cls(ordered, _skipped(skipped), ignored, Path(root), group_kind)
+    left_out = skipped_table((path, reason, None) for path, reason in skipped)
+    manifest = cls(ordered, left_out, ignored, Path(root), group_kind)
     return manifest._without({i: r for i, r in enumerate(reasons) if r is not None})
+
+
+def _absolute(paths: Iterable[str | Path]) -> pd.Series:
+    return pd.Series([os.path.abspath(path) for path in paths], dtype=object)
 
 
 def _ignoring(count: int) -> str:
     return f" but {count} hidden ones" if count else ""
-
-
-def _refuse_group_column(group_column: str | None) -> None:
-    if group_column is not None:
-        raise ManifestError(
-            f"A group column ({group_column!r}) needs a CSV or Parquet manifest; for a folder use "
-            "a group regex on the file names."
-        )
-
-
-def _skipped(rows: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=["path", "reason"], dtype=object)
 
 
 def _is_mask(index: Any) -> bool:

@@ -19,6 +19,7 @@ from hybridleuk.data.file_hashes import (
     remember_good_files,
 )
 from hybridleuk.data.images import inspect_bytes, read_image
+from hybridleuk.data.skipped import is_text, readable_path
 from hybridleuk.exceptions import ImageError
 
 __all__ = [
@@ -63,11 +64,12 @@ def inspect_files(paths: list[str]) -> tuple[list[str], list[str | None]]:
     """Hash files and read their headers: SHA-256 of each, and why it is no usable image or None.
 
     Within :func:`~hybridleuk.data.file_hashes.remembering_files`, files that were found good before
-    and have not changed are not read.
+    and have not changed are not read. A name that is no text cannot stand in any table or cache, so
+    that its file is not usable, whatever it holds.
     """
-    found: dict[str, tuple[str, str | None]] = {
-        path: (digest, None) for path, digest in known_good_files(paths, _RULES).items()
-    }
+    found = {path: ("", _why_no_text(path)) for path in paths if not is_text(path)}
+    named = [path for path in paths if path not in found]
+    found |= {path: (digest, None) for path, digest in known_good_files(named, _RULES).items()}
     todo = [path for path in paths if path not in found]
     if todo:
         with ThreadPoolExecutor() as pool, progress.task("Reading files", len(todo)) as reading:
@@ -104,7 +106,7 @@ def make_image_ids(paths: Iterable[str], root: Path) -> list[str]:
     return [
         name
         if counts[name.casefold()] == 1
-        else f"{name}-{hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]}"
+        else f"{name}-{hashlib.sha256(os.fsencode(path.as_posix())).hexdigest()[:8]}"
         for name, path in zip(plain, relative, strict=True)
     ]
 
@@ -112,6 +114,13 @@ def make_image_ids(paths: Iterable[str], root: Path) -> list[str]:
 def safe_name(name: str) -> str:
     """Replace what cannot stand in a file name on some system."""
     return re.sub(r"[^\w.+-]", "_", name.replace("..", "_"))
+
+
+def _why_no_text(path: str) -> str | None:
+    return (
+        f"{readable_path(path)}: the name of the file or of a folder around it is not valid UTF-8; "
+        "rename it."
+    )
 
 
 def _inspect(path: str) -> tuple[FileHash, str | None]:

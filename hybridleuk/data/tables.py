@@ -18,9 +18,11 @@ __all__ = [
     "check_complete",
     "check_image_ids",
     "check_paths",
+    "find_groups",
     "match_groups",
     "note_conflicts",
     "read_table",
+    "refuse_group_column",
     "why_stray",
 ]
 
@@ -86,6 +88,18 @@ def check_image_ids(image_ids: pd.Series) -> None:
 
 def match_groups(paths: list[str], regex: str) -> list[str]:
     """Read a group from each path by a regular expression that must match every one."""
+    groups = find_groups(paths, regex)
+    unmatched = [path for path, group in zip(paths, groups, strict=True) if group is None]
+    if unmatched:
+        raise ManifestError(
+            f"The group regex {regex!r} does not match {len(unmatched)} of {len(paths)} files, "
+            f"first {unmatched[0]}; it must name a group for each."
+        )
+    return [group for group in groups if group is not None]
+
+
+def find_groups(paths: list[str], regex: str) -> list[str | None]:
+    """Read a group from each path that a regular expression matches; None from others."""
     try:
         pattern = re.compile(regex)
     except re.error as error:
@@ -96,17 +110,12 @@ def match_groups(paths: list[str], regex: str) -> list[str]:
         )
     wanted: str | int = "group" if "group" in pattern.groupindex else 1
     matches = [pattern.search(path) for path in paths]
-    unmatched = [p for p, m in zip(paths, matches, strict=True) if m is None or m[wanted] is None]
-    if unmatched:
-        raise ManifestError(
-            f"The group regex {regex!r} does not match {len(unmatched)} of {len(paths)} files, "
-            f"first {unmatched[0]}; it must name a group for each."
-        )
-    return [match[wanted] for match in matches if match]
+    return [None if match is None else match[wanted] for match in matches]
 
 
 def note_conflicts(frame: pd.DataFrame) -> None:
     """Say where the same bytes carry two labels: an error of the data."""
+    frame = frame[frame["sha256"] != ""]  # of files that could not be read nothing is known
     conflicts = frame.groupby("sha256")["path"].agg(list)[
         frame.groupby("sha256")["label"].nunique() > 1
     ]
@@ -115,6 +124,15 @@ def note_conflicts(frame: pd.DataFrame) -> None:
         progress.note(
             f"{len(conflicts)} file(s) lie in the data under two labels, first {first} and "
             f"{second}."
+        )
+
+
+def refuse_group_column(group_column: str | None) -> None:
+    """Refuse the name of a column where there is no table."""
+    if group_column is not None:
+        raise ManifestError(
+            f"A group column ({group_column!r}) needs a CSV or Parquet manifest; for a folder use "
+            "a group regex on the file names."
         )
 
 

@@ -96,6 +96,7 @@ def test_images_and_their_list_are_never_replaced(run, fields, tmp_path):
     before = {path: path.read_bytes() for path in fields.rglob("*") if path.is_file()}
     folder = next(path for path in before if path.suffix == ".png").parent
     out = tmp_path / "counts.csv"
+    (folder / ".count-started").write_text("P0_a.png", encoding="utf-8")  # as if it were ours
     done = run("count", fields, "-o", out, "--pictures", folder, "--overwrite")
     assert done.status == 1
     assert "would lie among what is written" in done.err

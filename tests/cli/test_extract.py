@@ -40,7 +40,7 @@ def test_rows_and_skipped_add_up(run, damaged, tmp_path):
     assert ended.status == 0, ended.err
     document = json.loads(ended.out)
     skipped = pd.read_csv(output.parent / "skipped.csv")
-    assert list(skipped) == ["path", "reason"]
+    assert list(skipped) == ["path", "reason", "output"]
     names = {path.rsplit("/", 1)[1] for path in skipped["path"]}
     assert names == {"truncated.png", "empty.png", "notes.txt"}
     assert skipped["reason"].str.len().min() > 10

@@ -1,7 +1,10 @@
 """From what was typed to images: nothing that is read is replaced, and nothing found gets lost."""
 
+import json
+import os
 import shutil
 
+import pandas as pd
 import pytest
 
 READ = "is read and would lie among what is written"
@@ -102,3 +105,72 @@ def test_a_result_among_the_images_is_replaced_when_asked(run, smears):
     assert run(*arguments).status == 1
     ended = run(*arguments, "--overwrite")
     assert ended.status == 0, ended.err
+
+
+COMMANDS = {
+    "extract": ("f.parquet", "--features", "morphology"),
+    "segment": ("out",),
+    "count": ("c.csv", "--voc", "voc", "--group-regex", r"(P\d+)_"),
+    "fit": ("m.hleuk", "--features", "morphology"),
+    "compare": ("out", *QUICK[:-2]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_name_that_is_no_text_is_a_skipped_file(run, smears, tmp_path, command, monkeypatch):
+    good = smears / "blast" / "P00_0.png"
+    bad = os.fsdecode(os.fsencode(smears) + b"/blast/P09_gr\xfcn.png")
+    try:
+        shutil.copy(good, bad)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    (tmp_path / "results").mkdir()
+    monkeypatch.chdir(tmp_path / "results")
+    output, *options = COMMANDS[command]
+    ended = run(command, smears, "-o", output, *options, "--workers", 1, "--json")
+    assert ended.status == 0, ended.err
+    document = json.loads(ended.out)
+    assert (document["n_found"], document["n_images"], document["n_skipped"]) == (17, 16, 1)
+    table = pd.read_csv(document["skipped_file"])
+    assert table["path"].tolist() == [f"{smears}/blast/P09_gr\ufffdn.png"]
+    assert table["output"].tolist() == ["." if output == "out" else output]
+    assert "UTF-8" in table["reason"][0]
+
+
+def test_runs_beside_each_other_keep_their_lists(run, smears, tmp_path):
+    (smears / "blast" / "broken.png").write_bytes(b"no image")
+    (smears / "lymphocyte" / "empty.png").write_bytes(b"")
+    out = tmp_path / "out"
+    options = ("--features", "morphology", "--workers", 1)
+    for name in ("blast", "lymphocyte"):
+        assert run("extract", smears / name, "-o", out / f"{name}.parquet", *options).status == 0
+    assert run("count", smears / "blast", "-o", out / "c.csv").status == 0
+    table = pd.read_csv(out / "skipped.csv")
+    assert table["output"].tolist() == ["blast.parquet", "lymphocyte.parquet", "c.csv"]
+    (smears / "blast" / "broken.png").unlink()
+    again = ("extract", smears / "blast", "-o", out / "blast.parquet", *options, "--overwrite")
+    assert run(*again).status == 0
+    table = pd.read_csv(out / "skipped.csv")
+    assert table["output"].tolist() == ["lymphocyte.parquet", "c.csv"]
+
+
+def test_a_segmentation_made_again_keeps_the_rows_of_others(run, smears, tmp_path):
+    (smears / "blast" / "broken.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    arguments = ("segment", smears / "blast", "-o", out, "--workers", 1)
+    assert run(*arguments).status == 0
+    assert run("count", smears, "-o", out / "c.csv", "--workers", 1).status == 0
+    assert run(*arguments, "--overwrite").status == 0
+    assert pd.read_csv(out / "skipped.csv")["output"].tolist() == ["c.csv", "."]
+
+
+@pytest.mark.parametrize("command", ["segment", "compare", "count"])
+def test_overwriting_is_no_leave_to_write_among_other_things(run, smears, tmp_path, command):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("precious")
+    output = (tmp_path / "c.csv", "--pictures", mine) if command == "count" else (mine,)
+    ended = run(command, smears, "-o", *output, "--overwrite")
+    assert ended.status == 1
+    assert "not from this command; choose a new or an empty folder" in ended.err
+    assert [path.name for path in mine.iterdir()] == ["thesis.tex"]

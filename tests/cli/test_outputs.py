@@ -64,9 +64,11 @@ def test_directory_finished(tmp_path):
 
 def test_directory_of_something_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("old")
-    with pytest.raises(OutputError, match="not from this command"):
-        claim_directory(tmp_path, overwrite=False, **MARKS)
-    assert not claim_directory(tmp_path, overwrite=True, **MARKS)
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="not from this command; choose a new or an empty"):
+            claim_directory(tmp_path, overwrite=overwrite, **MARKS)
+    (tmp_path / "thesis.tex").rename(tmp_path / ".thesis")
+    assert not claim_directory(tmp_path, overwrite=True, **MARKS), "hidden files are no content"
 
 
 def test_clear_removes_only_what_is_named(tmp_path):
@@ -75,6 +77,14 @@ def test_clear_removes_only_what_is_named(tmp_path):
     (tmp_path / "folds" / "a.json").write_text("{}")
     clear(tmp_path, ["folds", "report.html"])
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_names_that_are_no_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"gr\xfcn")
+    with pytest.raises(OutputError, match="gr\ufffdn is not valid UTF-8; choose another name"):
+        claim_file(path, overwrite=False)
+    with pytest.raises(OutputError, match="gr\ufffdn is not valid UTF-8; choose another name"):
+        claim_directory(path, overwrite=False, **MARKS)
 
 
 def test_write_is_whole_or_nothing(tmp_path):

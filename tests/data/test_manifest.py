@@ -1,5 +1,6 @@
 import hashlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from PIL import Image
 
 from hybridleuk import Manifest, progress
 from hybridleuk.data import scan
+from hybridleuk.data.file_hashes import remembering_files
 from hybridleuk.exceptions import ManifestError
 
 
@@ -52,6 +54,65 @@ def test_image_ids_are_unique_whatever_the_names(tmp_path):
     paths = sorted(tmp_path.rglob("*.*"))
     ids = [name.casefold() for name in scan.make_image_ids(map(str, paths), tmp_path)]
     assert len(set(ids)) == len(paths)
+
+
+@pytest.fixture
+def no_text(study):
+    """The study with a file and a folder whose names are Latin-1."""
+    names = (b"blast/P4_gr\xfcn.png", b"other/\xe9t\xe9/P4.png")
+    for name in names:
+        path = Path(os.fsdecode(os.fsencode(study) + b"/" + name))
+        try:
+            save(path, 200)
+        except OSError:
+            pytest.skip("this file system takes no such names")
+    return study
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_names_that_are_no_text_are_skipped_files(no_text, tmp_path, cache):
+    with remembering_files(str(tmp_path / "cache") if cache else None):
+        manifest = Manifest.from_folder(no_text, group_regex=r"(P\d)")
+    assert (len(manifest), len(manifest.skipped), manifest.n_found) == (4, 2, 6)
+    assert manifest.skipped["path"].tolist() == [
+        f"{no_text}/blast/P4_gr\ufffdn.png",
+        f"{no_text}/other/\ufffdt\ufffd/P4.png",
+    ]
+    assert manifest.skipped["reason"].str.contains("not valid UTF-8; rename it").all()
+    assert manifest.skipped["group"].tolist() == ["P4", "P4"]
+    manifest.skipped.to_csv(tmp_path / "list.csv")
+    assert len(manifest.checked(cache=str(tmp_path / "cache"))) == 4
+
+
+def test_lists_of_names_that_are_no_text(no_text):
+    found = sorted(os.path.join(folder, n) for folder, _, ns in os.walk(no_text) for n in ns)
+    listed = Manifest.from_paths(found, groups=[str(k) for k in range(len(found))])
+    matched = Manifest.from_source(f"{no_text}/**/*.png")
+    for manifest in (listed, matched):
+        assert (len(manifest), len(manifest.skipped)) == (4, 2)
+    assert len(set(listed.groups) | set(listed.skipped["group"])) == 6
+    (bad,) = [path for path in found if "P4_" in path]
+    with pytest.raises(ManifestError, match="P4_gr\ufffdn.png: the name of the file"):
+        Manifest.from_source(bad)
+
+
+def test_files_that_cannot_be_read_are_no_conflict_of_labels(no_text, monkeypatch):
+    notes = []
+    monkeypatch.setattr(progress, "note", notes.append)
+    Manifest.from_folder(no_text)
+    assert notes == []
+
+
+def test_groups_of_skipped_files(study):
+    (study / "blast" / "P1_b.png").write_bytes(b"")
+    (study / "blast" / "P7_a.png").write_bytes(b"")
+    (study / "other" / "notes.txt").write_text("nobody's")
+    whole = (study / "other" / "P3.png").read_bytes()
+    (study / "other" / "P3.png").write_bytes(whole[:60])
+    manifest = Manifest.from_folder(study, group_regex=r"(P\d)").checked(cache=None)
+    groups = dict(zip(manifest.skipped["path"], manifest.skipped["group"], strict=True))
+    named = {os.path.basename(path): group for path, group in groups.items()}
+    assert named == {"P1_b.png": "P1", "P7_a.png": "P7", "notes.txt": None, "P3.png": "P3"}
 
 
 def test_clutter_is_ignored_and_counted_the_rest_is_accounted_for(study):

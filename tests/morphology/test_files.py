@@ -8,7 +8,7 @@ from PIL import Image
 from hybridleuk import Manifest
 from hybridleuk.data.artificial import draw_cell
 from hybridleuk.exceptions import InputError, OutputError
-from hybridleuk.morphology import files
+from hybridleuk.morphology import files, files_pictures
 from hybridleuk.morphology.catalogue import select_features
 from hybridleuk.morphology.extractor import CELL_COLUMNS
 from hybridleuk.morphology.files import segment_images
@@ -76,7 +76,15 @@ def test_the_folder_holds_what_the_index_says(manifest, out):
     blank = index[index["image_id"] == "b__blank"].iloc[0]
     assert blank["n_cells"] == 0
     assert "no_cell" in blank["flags"]
-    assert sorted(p.name for p in out.iterdir()) == sorted(set(files.OUTPUTS) - {"skipped.csv"})
+    assert sorted(p.name for p in out.iterdir()) == [
+        "cells.parquet",
+        "contact_sheet.jpg",
+        "index.csv",
+        "instances",
+        "overlays",
+        "regions",
+        "segmentation.json",
+    ]
 
 
 def test_the_table_has_a_row_for_each_cell(manifest, out):
@@ -99,21 +107,21 @@ def test_the_contact_sheet_begins_with_the_most_doubtful(manifest, out, monkeypa
         captions.extend(caption for _, caption in pictures)
         return np.zeros((20, 20, 3), dtype=np.uint8)
 
-    monkeypatch.setattr(files, "draw_contact_sheet", caught)
+    monkeypatch.setattr(files_pictures, "draw_contact_sheet", caught)
     segment_images(manifest, out)
     assert captions[0] == "b__blank"
     assert len(captions) == len(manifest)
 
 
 def test_an_interrupted_run_is_resumed(manifest, out, monkeypatch):
-    write = files._write_pictures
+    write = files.write_pictures
 
     def interrupted(folder, record, cells):
         if record["image_id"] == "b__0":
             raise KeyboardInterrupt
         return write(folder, record, cells)
 
-    monkeypatch.setattr(files, "_write_pictures", interrupted)
+    monkeypatch.setattr(files, "write_pictures", interrupted)
     with pytest.raises(KeyboardInterrupt):
         segment_images(manifest, out)
     before = times(out)
@@ -146,15 +154,17 @@ def test_other_results_are_replaced_only_when_asked(manifest, out):
     assert (out / "notes.txt").read_text() == "mine"
 
 
-def test_a_foreign_folder_is_refused(manifest, out):
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_foreign_folder_is_refused(manifest, out, overwrite):
     out.mkdir()
     (out / "thesis.doc").write_text("mine")
-    with pytest.raises(OutputError, match="holds other files; name another folder"):
-        segment_images(manifest, out)
-    assert [p.name for p in out.iterdir()] == ["thesis.doc"]
+    (out / "zoo").mkdir()
+    with pytest.raises(OutputError, match=r"holds thesis\.doc and 1 more, .* an empty folder\."):
+        segment_images(manifest, out, overwrite=overwrite)
+    assert sorted(p.name for p in out.iterdir()) == ["thesis.doc", "zoo"]
     file = out / "thesis.doc"
     with pytest.raises(OutputError, match="is a file; name a folder"):
-        segment_images(manifest, file)
+        segment_images(manifest, file, overwrite=overwrite)
 
 
 def test_images_that_cannot_be_read_are_listed(smears, out, tmp_path):
@@ -172,7 +182,7 @@ def test_a_full_disk_is_told_in_one_sentence(manifest, out, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "_save", full)
+    monkeypatch.setattr(files_pictures, "_save", full)
     with pytest.raises(OutputError, match="cannot be written .No space left on device."):
         segment_images(manifest, out)
 
@@ -242,4 +252,4 @@ def test_a_field_without_central_cell_is_not_doubtful():
     cells = Cells.__new__(Cells)
     object.__setattr__(cells, "flags", ("no_central_cell",))
     object.__setattr__(cells, "cells", ())
-    assert files._doubt(cells) == 0
+    assert files_pictures.doubtfulness(cells) == 0
