@@ -89,6 +89,10 @@ def compare(
         int | None,
         typer.Option(min=32, metavar="PX", help="Side of the images that finetuned is trained on."),
     ] = None,
+    learning_curve: Annotated[
+        bool,
+        typer.Option(help="Fit candidates also on a tenth, a quarter and half of the groups."),
+    ] = True,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> Outcome:
@@ -129,6 +133,7 @@ def compare(
         directory=output,
         external=external,
         finetuning={name: value for name, value in finetuning.items() if value is not None},
+        learning_curve=learning_curve,
         command=shlex.join(["hybridleuk", "compare", *arguments_as_typed()]),
         **parameters,
     )

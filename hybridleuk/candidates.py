@@ -11,6 +11,7 @@ from hybridleuk.embeddings.backbones import backbones_of
 from hybridleuk.exceptions import InputError
 from hybridleuk.hybrid import FEATURES, HybridFeatures
 from hybridleuk.models.hybrid import CLASSIFIERS, HybridClassifier
+from hybridleuk.models.importance import PermutationProbe
 
 if TYPE_CHECKING:
     from hybridleuk.evaluation.compare import Comparison
@@ -19,6 +20,7 @@ __all__ = ["CANDIDATES", "DEFAULT_CANDIDATES", "compare", "make_candidate", "mak
 
 FINE_TUNED = "finetuned"
 CANDIDATES = (*(f"{f}+{c}" for f in FEATURES for c in CLASSIFIERS), FINE_TUNED)
+MOST_CURVES = 6
 DEFAULT_CANDIDATES = ("morphology+svm", "deep+svm", "hybrid+svm", "hybrid+xgboost", FINE_TUNED)
 
 
@@ -89,6 +91,7 @@ def compare(
     directory: str | os.PathLike[str] | None = None,
     external: Mapping[str, Manifest] | None = None,
     finetuning: Mapping[str, Any] | None = None,
+    learning_curve: bool = True,
     command: str | None = None,
     **features: Any,
 ) -> Comparison:
@@ -109,6 +112,8 @@ def compare(
         Other image sets: every candidate is fitted on all of `manifest` and scored on each.
     finetuning : mapping, optional
         Parameters of :class:`hybridleuk.FineTunedCNN`, such as ``{"epochs": 10}``.
+    learning_curve : bool, default True
+        Fit candidates that are fitted quickly also on shares of each training part.
     command : str, optional
         What the user typed, for the report.
     **features
@@ -139,6 +144,8 @@ def compare(
         external=others or None,
         notes=_notes(estimators),
         cache=cache,
+        probes=(PermutationProbe(random_state=seed),),
+        learning_curve=_quickly_fitted(estimators) if learning_curve else (),
         command=command,
     )
 
@@ -155,6 +162,24 @@ def _extract_once(estimators: Mapping[str, Any], manifest: Manifest) -> None:
         extractor.fit(manifest.paths)
     for extractor in extractors.values():
         extractor.transform(manifest.paths)
+
+
+def _quickly_fitted(estimators: Mapping[str, Any]) -> list[str]:
+    """Name the candidates for a learning curve, which costs most of a further comparison.
+
+    Without networks that are trained, and without trees on wide embeddings; of many candidates
+    only built-in ones, and no more than :data:`MOST_CURVES`.
+    """
+    quick = [name for name, estimator in estimators.items() if not _fitted_slowly(estimator)]
+    if len(quick) > MOST_CURVES:
+        quick = [name for name in quick if name in CANDIDATES]
+    return quick[:MOST_CURVES]
+
+
+def _fitted_slowly(estimator: Any) -> bool:
+    if isinstance(estimator, HybridClassifier):
+        return estimator.classifier == "xgboost" and estimator.features != "morphology"
+    return "epochs" in getattr(estimator, "get_params", dict)()
 
 
 def _notes(estimators: Mapping[str, Any]) -> list[str]:

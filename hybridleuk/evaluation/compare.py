@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from hybridleuk.evaluation.crossval import (
     draw_folds,
     fit_and_score,
 )
+from hybridleuk.evaluation.learning_curve import learn
 from hybridleuk.evaluation.probes import Probe
 from hybridleuk.evaluation.resampling import Resamples
 from hybridleuk.evaluation.shortcut_estimators import ShortcutClassifier
@@ -62,6 +63,7 @@ def compare_estimators(
     cache: Any = "default",
     n_draws: int = 1000,
     probes: Sequence[Probe] = (),
+    learning_curve: Sequence[str] = (),
     command: str | None = None,
 ) -> Comparison:
     """Cross-validate classifiers on identical folds and say what the figures are worth.
@@ -95,6 +97,8 @@ def compare_estimators(
         Bootstrap draws.
     probes : sequence of Probe
         Asked of every candidate fitted in the first repeat of the main split.
+    learning_curve : sequence of str
+        Candidates that are also fitted on shares of the main split's training parts.
     command : str, optional
         What the user typed, for the report.
 
@@ -139,9 +143,19 @@ def compare_estimators(
         n_draws=n_draws,
         random_state=random_state,
     )
+    main = next(iter(plan))
+    curves = learn(
+        {name: estimators[name] for name in learning_curve},
+        study,
+        plan[main][0],
+        split=main,
+        random_state=random_state,
+        checkpoints=store,
+    )
     settings = Settings(split or next(iter(plan)), folds, repeats, random_state, n_draws)
+    context = Context.of(manifest, study, plan, results, baselines, resamples, settings, estimators)
     return documents.build(
-        Context.of(manifest, study, plan, results, baselines, resamples, settings, estimators),
+        replace(context, curves=curves),
         {name: (m, others[name], scored[name]) for name, m in (external or {}).items()},
         notes=notes,
         command=command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.data.splits import Fold
 from hybridleuk.evaluation.crossval import OutOfFold, Study
+from hybridleuk.evaluation.learning_curve import Step
 from hybridleuk.evaluation.metrics import replicate
 from hybridleuk.evaluation.resampling import LEVEL, Resamples
 from hybridleuk.evaluation.statistics import NEGLIGIBLE
@@ -65,6 +66,8 @@ class Context:
     estimators : mapping of name to unfitted classifier
     draws : mapping of split to mapping of candidate to mapping of metric to ndarray
         Every metric on every draw, the data itself first.
+    curves : mapping of candidate to list of Step
+        What it makes of shares of the training parts, where that was asked for.
     """
 
     manifest: Manifest
@@ -76,6 +79,7 @@ class Context:
     settings: Settings
     estimators: Mapping[str, Any]
     draws: Mapping[str, Mapping[str, dict[str, Array]]]
+    curves: Mapping[str, list[Step]] = field(default_factory=dict)
 
     @classmethod
     def of(

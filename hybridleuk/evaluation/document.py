@@ -18,6 +18,9 @@ from hybridleuk.data.splits import Fold
 from hybridleuk.evaluation.comparison import Comparison
 from hybridleuk.evaluation.context import Context, Results
 from hybridleuk.evaluation.crossval import Study
+from hybridleuk.evaluation.embedding_map import map_section
+from hybridleuk.evaluation.importance import importance_section
+from hybridleuk.evaluation.learning_curve import learning_curve_section
 from hybridleuk.evaluation.metrics import (
     METRICS,
     PER_CLASS,
@@ -39,7 +42,11 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision",
 
 
 # Further sections of the document: key and what makes it. A section is plain data, or ``None``.
-SECTIONS: dict[str, Callable[[Context], Any]] = {}
+SECTIONS: dict[str, Callable[[Context], Any]] = {
+    "learning_curve": learning_curve_section,
+    "importance": importance_section,
+    "map": map_section,
+}
 
 
 def build(
