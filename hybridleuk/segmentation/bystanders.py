@@ -37,9 +37,10 @@ def is_bystander(masks: CellMasks, image: RGBImage, scene: Scene, red_area: floa
     Returns
     -------
     bool
-        True for what is smaller than 0.95 of a red cell and either touches the border, or has a
-        dark part of under 0.52 of a red cell and absorbs less than 2.2 times as much red light as a
-        red cell does green light (both summed over the cell as optical density).
+        True for what is smaller than 0.95 of a red cell and either touches the border of the
+        photograph, or has a dark part of under 0.52 of a red cell and absorbs less than 2.2 times
+        as much red light as a red cell does green light (both summed over the cell as optical
+        density).
     """
     if red_area is None:
         return False
@@ -47,7 +48,7 @@ def is_bystander(masks: CellMasks, image: RGBImage, scene: Scene, red_area: floa
     red_pixels = red_area * scene.scale**2
     if not 0 < whole.sum() < _SMALLER * red_pixels:
         return False
-    if _cut_off(whole, masks.window, image.shape):
+    if masks.cut or _cut_off(whole, masks.window, image.shape):
         return True
     if masks.nucleus.sum() >= _LEAST_NUCLEUS * red_pixels:
         return False

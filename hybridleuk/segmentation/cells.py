@@ -41,6 +41,7 @@ from hybridleuk.data.images import ImageLike, RGBImage, check_images, image_sha2
 from hybridleuk.exceptions import InputError
 from hybridleuk.segmentation.bystanders import is_bystander
 from hybridleuk.segmentation.hsv import find_by_hsv
+from hybridleuk.segmentation.masks import grow
 from hybridleuk.segmentation.nuclei import nucleus_groups
 from hybridleuk.segmentation.quality import CellMasks, assemble
 from hybridleuk.segmentation.records import FLAGS, Cell, Cells
@@ -48,6 +49,7 @@ from hybridleuk.segmentation.red_cells import look_closely
 from hybridleuk.segmentation.refine import cut_out, draw_cell_masks
 from hybridleuk.segmentation.scene import red_sample
 from hybridleuk.segmentation.stain import paint_void
+from hybridleuk.segmentation.void import Void
 
 __all__ = [
     "FLAGS",
@@ -183,8 +185,11 @@ def _check_method(method: str) -> None:
 
 
 def _find_by_otsu(image: RGBImage) -> Cells:
-    image = paint_void(image)
+    image, void = paint_void(image)
     scene = look_closely(image)
+    doubts = scene.flags
+    if not void.smear_seen and "no_background" not in doubts:
+        doubts = (*doubts, "no_background")
     found: list[CellMasks] = []
     if "low_contrast" not in scene.flags:
         groups, red_area, least_area = nucleus_groups(scene)
@@ -193,13 +198,25 @@ def _find_by_otsu(image: RGBImage) -> Cells:
         labels = [int(label) for label in np.flatnonzero(areas)]
         red = red_sample(scene, groups, red_area)
         for label in labels:
-            masks = draw_cell_masks(cut_out(image, scene, groups, label, red))
+            masks = _photographed(draw_cell_masks(cut_out(image, scene, groups, label, red)), void)
             if is_bystander(masks, image, scene, least_area):
                 continue
             small, clumped = _beside_the_others(areas[label], areas[labels], red_area)
             found.append(replace(masks, small=small, clumped=clumped))
     height, width = image.shape[:2]
-    return assemble([f for f in found if f.cell.any()], (height, width), scene.flags)
+    return assemble([f for f in found if f.cell.any()], (height, width), doubts)
+
+
+def _photographed(masks: CellMasks, void: Void) -> CellMasks:
+    """Take what was not photographed away from a cell, which then is cut off there.
+
+    Where nothing but cells is seen their outline ends there by itself, and nothing is cut.
+    """
+    if not void.smear_seen or not void.mask[masks.window].any():
+        return masks
+    hidden = void.mask[masks.window]
+    cut = bool((grow(hidden, 2) & masks.cell).any())
+    return replace(masks, cell=masks.cell & ~hidden, nucleus=masks.nucleus & ~hidden, cut=cut)
 
 
 def _beside_the_others(

@@ -44,6 +44,8 @@ __all__ = [
     "iter_counts",
 ]
 
+BoolImage = npt.NDArray[np.bool_]
+
 COUNT_VERSION = 1
 FIELD_FLAGS = {
     "no_red_cells": "field: no red cell was counted",
@@ -152,13 +154,14 @@ def count_cells(image: RGBImage, *, cells: Cells | None = None) -> FieldCount:
     >>> counted.wbc, counted.of_kind("WBC")[0].kind
     (1, 'WBC')
     """
-    pixels = paint_void(read_image(image))
-    found = find_cells(pixels) if cells is None else cells
+    photographed = read_image(image)
+    found = find_cells(photographed) if cells is None else cells
+    pixels, void = paint_void(photographed)
     flags = [flag for flag in found.flags if flag not in _UNMARKED]
     if "low_contrast" in found.flags:
         return FieldCount((), (*flags, "no_red_cells"), None)
     detections = _at_the_right_scale(pixels, _first_radius(pixels, found))
-    counted = [*_leukocytes(found, detections), *_others(found, detections)]
+    counted = [*_leukocytes(found, detections), *_others(found, detections, void.mask)]
     if "no_color" not in found.flags:
         counted = [c for c in counted if c.kind != "Platelets" or not _is_ink(pixels, c.box)]
     flags += [flag for cell in found.cells for flag in cell.flags]
@@ -291,14 +294,14 @@ def _leukocytes(cells: Cells, detections: Detections) -> Iterator[FieldCell]:
             yield FieldCell("WBC", cell.box, round(score, 4))
 
 
-def _others(cells: Cells, detections: Detections) -> Iterator[FieldCell]:
-    """Red cells and platelets whose middle lies in no leukocyte."""
+def _others(cells: Cells, detections: Detections, void: BoolImage) -> Iterator[FieldCell]:
+    """Red cells and platelets whose middle lies in no leukocyte, and was photographed."""
     last = np.array(cells.instances.shape) - 1
     for kind, threshold in _THRESHOLDS.items():
         chosen = []
         for box, score in zip(detections.boxes[kind], detections.scores[kind], strict=True):
             y, x = np.clip((box[:2] + box[2:]) / 2, 0, last).astype(int)
-            if score < threshold or cells.instances[y, x]:
+            if score < threshold or cells.instances[y, x] or void[y, x]:
                 continue
             low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
             edges = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))

@@ -35,6 +35,8 @@ class CellMasks:
         Optical density of the nucleus over that of its surroundings.
     small, clumped : bool
         Doubtful beside the other cells.
+    cut : bool
+        It reaches the edge of what was photographed, short of the edge of the image.
     """
 
     window: tuple[slice, slice]
@@ -43,6 +45,7 @@ class CellMasks:
     contrast: float = 1.0
     small: bool = False
     clumped: bool = False
+    cut: bool = False
 
 
 def assemble(found: list[CellMasks], shape: tuple[int, int], flags: tuple[str, ...] = ()) -> Cells:
@@ -120,8 +123,9 @@ def _doubts(
     dark = nucleus & cell
     outside = int((masks.nucleus & ~masks.cell).sum())
     bare = area - int(dark.sum()) < _NO_CYTOPLASM * area
+    at_edge = box[0] == 0 or box[1] == 0 or box[2] == shape[0] or box[3] == shape[1]
     found = {
-        "touches_border": box[0] == 0 or box[1] == 0 or box[2] == shape[0] or box[3] == shape[1],
+        "touches_border": at_edge or masks.cut,
         "too_small": masks.small,
         "low_contrast": masks.contrast < _LOW_CONTRAST,
         "smudge_like": _is_ragged(cell, area),

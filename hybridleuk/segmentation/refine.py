@@ -12,10 +12,11 @@ from scipy import ndimage as ndi
 from hybridleuk.data.images import RGBImage
 from hybridleuk.segmentation.contour import star_outline, star_region
 from hybridleuk.segmentation.masks import disk, fill_holes, grow, peel, window_of
+from hybridleuk.segmentation.otsu import multi_otsu
 from hybridleuk.segmentation.quality import CellMasks
 from hybridleuk.segmentation.resample import resample
 from hybridleuk.segmentation.scene import Scene, azure_index, contrast_to_background
-from hybridleuk.segmentation.stain import multi_otsu, optical_density
+from hybridleuk.segmentation.stain import optical_density
 
 __all__ = ["Patch", "cut_out", "draw_cell_masks"]
 

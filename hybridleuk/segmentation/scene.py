@@ -16,12 +16,9 @@ from scipy import ndimage as ndi
 
 from hybridleuk.data.images import RGBImage
 from hybridleuk.segmentation.masks import fill_holes, grow, peel, shrink
+from hybridleuk.segmentation.otsu import multi_otsu
 from hybridleuk.segmentation.resample import resample
-from hybridleuk.segmentation.stain import (
-    estimate_background,
-    multi_otsu,
-    optical_density,
-)
+from hybridleuk.segmentation.stain import estimate_background, optical_density
 
 __all__ = [
     "WORK_PIXELS",

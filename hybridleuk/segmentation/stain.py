@@ -1,7 +1,7 @@
-"""Colour as light absorbed: background, optical density, and stains taken apart.
+"""Color as light absorbed: background, optical density, and stains taken apart.
 
 Cameras, lamps and buffers differ; what is stained differs less. Everything here first asks for the
-colour of the empty smear and then speaks of optical density, ``-log10(I / I_background)`` per
+color of the empty smear and then speaks of optical density, ``-log10(I / I_background)`` per
 channel (Beer-Lambert): 0 where nothing is, additive in the amount of stain.
 """
 
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridleuk.data.images import RGBImage
+from hybridleuk.segmentation.otsu import multi_otsu
+from hybridleuk.segmentation.void import Void, background_of, find_void
 
 __all__ = [
     "estimate_background",
@@ -22,146 +24,56 @@ __all__ = [
     "paint_void",
     "separate_stains",
     "stain_vectors",
-    "void_mask",
 ]
 
 FloatImage = npt.NDArray[np.floating[Any]]
-BoolImage = npt.NDArray[np.bool_]
 
 _OFFSET = 4.0
-_VOID_LEVEL = 10
-_VOID_FRACTION = 0.05
-_BINS = 128
 _WHITE = np.array([240.0, 240.0, 240.0])
 
 
-def multi_otsu(values: npt.ArrayLike, *, classes: int = 3, power: float = 1.0) -> list[float]:
-    """Thresholds that part values into classes of the least variance within.
-
-    Parameters
-    ----------
-    values : array
-        Any shape; values that are not finite are left out.
-    classes : {2, 3}, default 3
-        How many classes; one threshold fewer comes back.
-    power : float, default 1
-        Exponent on the histogram's counts. 1 is the method of Otsu; 0.5 lets small classes count
-        for more, as a leukocyte in a large field.
+def paint_void(image: RGBImage) -> tuple[RGBImage, Void]:
+    """Give what was painted and not photographed the color of the empty smear.
 
     Returns
     -------
-    list of float
-        Rising thresholds; equal to the one value there is where nothing can be parted.
-
-    References
-    ----------
-    Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979) 62-66.
+    image : ndarray of shape (H, W, 3), uint8
+    void : Void
+        What was painted over, and whether any empty smear is seen in the rest.
     """
-    flat = np.asarray(values, dtype=np.float64).ravel()
-    flat = flat[np.isfinite(flat)]
-    low, high = (flat.min(), flat.max()) if flat.size else (0.0, 0.0)
-    if high - low < 1e-9:
-        return [float(high)] * (classes - 1)
-    counts, edges = _histogram(flat, low, high)
-    weights = counts.astype(np.float64) ** power
-    mass = np.concatenate([[0.0], np.cumsum(weights)])
-    moment = np.concatenate([[0.0], np.cumsum(weights * (edges[:-1] + edges[1:]) / 2)])
-    cuts = _best_pair(mass, moment) if classes == 3 else (_best_single(mass, moment),)
-    return [float(edges[cut]) for cut in cuts]
-
-
-def _histogram(flat: FloatImage, low: float, high: float) -> tuple[Any, npt.NDArray[np.float64]]:
-    """Count as ``np.histogram`` does, which is slower since it serves bins of any width."""
-    place = ((flat - low) * (_BINS / (high - low))).astype(np.intp)
-    counts = np.bincount(np.minimum(place, _BINS - 1), minlength=_BINS)
-    return counts, np.linspace(low, high, _BINS + 1)
-
-
-def _scatter(mass: npt.NDArray[Any], moment: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.divide(moment**2, mass, out=np.zeros_like(moment), where=mass > 0)
-
-
-def _best_single(mass: npt.NDArray[Any], moment: npt.NDArray[Any]) -> int:
-    between = _scatter(mass, moment) + _scatter(mass[-1] - mass, moment[-1] - moment)
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
-    return int(best[len(best) // 2])
-
-
-def _best_pair(mass: npt.NDArray[Any], moment: npt.NDArray[Any]) -> tuple[int, int]:
-    lower = _scatter(mass, moment)
-    upper = _scatter(mass[-1] - mass, moment[-1] - moment)
-    middle = _scatter(mass[None, :] - mass[:, None], moment[None, :] - moment[:, None])
-    between = lower[:, None] + middle + upper[None, :]
-    between[np.tril_indices(len(mass))] = -np.inf
-    first, second = np.unravel_index(int(between.argmax()), between.shape)
-    return int(first), int(second)
-
-
-def void_mask(image: RGBImage) -> BoolImage:
-    """Mark what was painted black around cells that somebody cut out; nothing where nobody did.
-
-    Black (every channel at most 10) is void where it reaches the border and covers more than 5 %
-    of the image.
-    """
-    from scipy import ndimage as ndi
-
-    black: BoolImage = image[..., 1] <= _VOID_LEVEL
-    if np.count_nonzero(black) < _VOID_FRACTION * black.size:
-        return np.zeros_like(black)
-    black = black & (image[..., 0] <= _VOID_LEVEL) & (image[..., 2] <= _VOID_LEVEL)
-    if black.mean() < _VOID_FRACTION:
-        return np.zeros_like(black)
-    labels, n = ndi.label(black)
-    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    reaches = np.zeros(n + 1, dtype=bool)
-    reaches[edge] = True
-    reaches[0] = False
-    void: BoolImage = reaches[labels]
-    return void if void.mean() >= _VOID_FRACTION else np.zeros_like(black)
-
-
-def paint_void(image: RGBImage) -> RGBImage:
-    """Give the black around cells that were cut out the color of an empty smear."""
-    void = void_mask(image)
-    if not void.any():
-        return image
+    void = find_void(image)
+    if not void.mask.any():
+        return image, void
     painted = image.copy()
-    painted[void] = estimate_background(image)
-    return painted
+    painted[void.mask] = _background_beside(image, void)
+    return painted, void
 
 
 def estimate_background(image: RGBImage) -> npt.NDArray[np.float64]:
-    """Estimate the colour of the empty smear.
+    """Estimate the color of the empty smear, from photographed pixels only.
 
     The brightest of three Otsu classes of the green channel, which every blood stain absorbs
     most, or the two brightest where that class is under 4 % of the image (a reflection); of these
-    pixels the median. Where everything around the cells was painted black, the brightest
-    percentile of what is left, or near-white if that is brighter.
+    pixels the median. Black or white borders are left out
+    (:func:`~hybridleuk.segmentation.void.find_void`). Where everything around the cells was painted
+    black, the brightest percentile of what is left, or near-white if that is brighter.
 
     Returns
     -------
     ndarray of shape (3,)
         RGB, 0 to 255, at least 1.
     """
+    return _background_beside(image, find_void(image))
+
+
+def _background_beside(image: RGBImage, void: Void) -> npt.NDArray[np.float64]:
     pixels = image.reshape(-1, 3)
-    void = void_mask(image)
-    if void.any():
-        seen = pixels[~void.ravel()]
-        brightest = np.percentile(seen, 99, axis=0) if len(seen) else _WHITE
-        return np.maximum(brightest, _WHITE)
-    green = pixels[:, 1]
-    lower, upper = multi_otsu(green, classes=3)
-    bright = green >= upper
-    if bright.mean() < 0.04:
-        bright = green >= lower
-    return np.maximum([_median_level(pixels[bright, c]) for c in range(3)], 1.0)
-
-
-def _median_level(levels: npt.NDArray[np.uint8]) -> float:
-    """Median of bytes: ``np.median``, by counting instead of sorting."""
-    below = np.cumsum(np.bincount(levels, minlength=256))
-    middle = (len(levels) - 1) // 2, len(levels) // 2
-    return float(np.searchsorted(below, middle, side="right").mean())
+    if void.mask.any():
+        pixels = pixels[~void.mask.ravel()]
+        if not void.smear_seen:
+            brightest = np.percentile(pixels, 99, axis=0) if len(pixels) else _WHITE
+            return np.maximum(brightest, _WHITE)
+    return background_of(pixels)
 
 
 def optical_density(
