@@ -29,6 +29,7 @@ from .outputs import (
 from .predict import on_this_machine
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import RenderableType
 
     from hybridleuk.counting import Counts
@@ -245,6 +246,17 @@ def _write_picture(target: Path, path: str, field: Any) -> None:
     write_file(target, lambda unfinished: picture.save(unfinished, quality=90))
 
 
+def _groups(totals: pd.DataFrame) -> dict[str, Any]:
+    """Count the groups, and say which of them nothing is known of."""
+    missing = [str(name) for name in totals.loc[totals["fields"] == 0, "group"]]
+    if missing:
+        current_screen().noted(
+            f"{len(missing)} of {len(totals)} groups have no field that can be read, first "
+            f"{missing[0]}; their counts are empty."
+        )
+    return {"n_groups": len(totals), "groups_without_field": missing}
+
+
 def _outcome(counts: Counts, document: dict[str, Any]) -> Outcome:
     flags = Counter(flag for field in counts.fields for flag in field.flags)
     kinds = {
@@ -269,7 +281,7 @@ def _outcome(counts: Counts, document: dict[str, Any]) -> Outcome:
         f"Fields with flags: {named}",
         f"Written: {', '.join(written)}",
     ]
-    groups = {} if counts.groups is None else {"n_groups": len(counts.groups)}
+    groups = {} if counts.groups is None else _groups(counts.groups)
     found = {**numbers, **groups, "flags": dict(flags)}
     if kinds:
         found["differential"] = kinds

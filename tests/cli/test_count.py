@@ -73,6 +73,19 @@ def test_what_cannot_be_read_is_skipped_and_listed(run, fields, tmp_path):
     assert len(pd.read_csv(tmp_path / "skipped.csv")) == 1
 
 
+def test_a_patient_of_whom_nothing_can_be_read_is_named(run, fields, tmp_path):
+    (fields / "P9_a.png").write_bytes(b"no image")
+    arguments = ("count", fields, "-o", tmp_path / "c.csv", "--group-regex", "(P[0-9])_")
+    ended = run(*arguments, "--json")
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["groups_without_field"] == ["P9"]
+    assert "1 of 3 groups have no field that can be read, first P9" in ended.err
+    totals = pd.read_csv(tmp_path / "c_groups.csv").set_index("group")
+    assert totals.loc["P9", "flags"] == "no_readable_field"
+    assert totals.loc["P9", "fields"] == 0
+    assert totals.loc[["P9"], ["wbc", "rbc", "platelets"]].isna().all(axis=None)
+
+
 def test_names_that_say_something_else_are_wrong_usage(run, fields, tmp_path):
     assert run("count", fields, "-o", tmp_path / "c.txt").status == 2
     ended = run("count", fields, "-o", tmp_path / "c.csv", "--boxes", tmp_path / "b.csv")
