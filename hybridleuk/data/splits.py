@@ -12,9 +12,47 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from hybridleuk.exceptions import SplitError
 
-__all__ = ["Fold", "check_labels", "hold_out", "stratified_folds"]
+__all__ = [
+    "Fold",
+    "check_disjoint",
+    "check_labels",
+    "hold_out",
+    "inner_folds",
+    "leave_one_group_out",
+    "stratified_folds",
+]
 
 Fold = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+MOST_GROUPS = 100
+
+
+def check_disjoint(fold: Fold, groups: Sequence[Any] | npt.NDArray[Any] | None = None) -> None:
+    """Refuse a split, outer or inner, that has an image or a group on both sides.
+
+    Every split of this package passes through here: folds of a comparison, and whatever divides
+    training data once more for tuning, calibration, conformal sets, early stopping or stacking.
+
+    Raises
+    ------
+    SplitError
+        Something is on both sides.
+    """
+    train, test = fold
+    shared = np.intersect1d(train, test)
+    if len(shared):
+        raise SplitError(
+            f"{len(shared)} image(s) are in both the training and the test part of a fold; "
+            "each may be in one only."
+        )
+    if groups is None:
+        return
+    members = np.asarray(groups)
+    leaked = sorted({str(g) for g in members[train]} & {str(g) for g in members[test]})
+    if leaked:
+        raise SplitError(
+            f"Group {leaked[0]} is in both the training and the test part of a fold "
+            f"({len(leaked)} such group(s)); a group may be in one only."
+        )
 
 
 def check_labels(labels: Sequence[Any] | npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -77,8 +115,61 @@ def stratified_folds(
     members = np.asarray(groups)
     grouped = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
     folds = list(grouped.split(checked, checked, members))
-    _assert_disjoint(folds, members)
+    for fold in folds:
+        check_disjoint(fold, members)
     _check_classes(folds, checked, n_splits)
+    return folds
+
+
+def inner_folds(
+    labels: npt.NDArray[Any],
+    groups: Sequence[Any] | npt.NDArray[Any] | None,
+    n_splits: int,
+    random_state: int | None,
+) -> list[Fold]:
+    """Divide training data once more, into fewer folds where it must be; empty where impossible."""
+    for count in range(n_splits, 1, -1):
+        try:
+            return stratified_folds(labels, groups, n_splits=count, random_state=random_state)
+        except SplitError:
+            continue
+    return []
+
+
+def leave_one_group_out(
+    labels: Sequence[Any] | npt.NDArray[Any], groups: Sequence[Any] | npt.NDArray[Any]
+) -> list[Fold]:
+    """Split so that each group is tested once, by what was fitted on all others.
+
+    Returns
+    -------
+    list of (train, test), one per group, in the order of the groups' names
+
+    Raises
+    ------
+    SplitError
+        There are more than 100 groups, fewer than two, or a class in one group only.
+
+    Examples
+    --------
+    >>> from hybridleuk.data.splits import leave_one_group_out
+    >>> folds = leave_one_group_out(["ALL", "normal"] * 3, list("aabbcc"))
+    >>> [test.tolist() for _, test in folds]
+    [[0, 1], [2, 3], [4, 5]]
+    """
+    checked = check_labels(labels)
+    _check_enough(checked, groups, 2)
+    members = np.asarray(groups).astype(str)
+    names = np.unique(members)
+    if len(names) > MOST_GROUPS:
+        raise SplitError(
+            f"Leaving out each of {len(names)} groups in turn fits every candidate as many times; "
+            f"at most {MOST_GROUPS} are done. Use the split 'group' with more folds, such as 10 or "
+            "20, which keeps groups apart as well."
+        )
+    folds = [(np.flatnonzero(members != name), np.flatnonzero(members == name)) for name in names]
+    for fold in folds:
+        check_disjoint(fold, members)
     return folds
 
 
@@ -136,13 +227,6 @@ def _check_enough(
     raise SplitError(
         f"{found}, fewer than {n_splits} folds; use at most {smallest} folds or add {unit}s."
     )
-
-
-def _assert_disjoint(folds: list[Fold], groups: npt.NDArray[Any]) -> None:
-    for train, test in folds:
-        shared = np.intersect1d(groups[train], groups[test])
-        if len(shared):
-            raise AssertionError(f"groups on both sides of a split: {shared[:3]}")
 
 
 def _check_classes(folds: list[Fold], labels: npt.NDArray[Any], n_splits: int) -> None:

@@ -18,7 +18,7 @@ import re
 import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -51,12 +51,15 @@ class FoldResult:
         Milliseconds per image, not a number where it was not measured.
     answers : mapping of probe to its named arrays
         Kept in files of their own.
+    size_bytes : int or None
+        Of the fitted candidate; None where it was not taken.
     """
 
     probabilities: npt.NDArray[np.float64]
     fit_seconds: float
     predict_ms: float = float("nan")
     answers: dict[str, Any] = field(default_factory=dict)
+    size_bytes: int | None = None
 
 
 class Checkpoints:
@@ -80,12 +83,16 @@ class Checkpoints:
             table = pd.read_parquet(self._path(name, ".parquet"))
             probabilities = table.to_numpy(dtype=np.float64)
             fit_seconds, predict_ms = float(costs["fit_seconds"]), costs["predict_ms_per_image"]
+            size = costs.get("size_bytes")
         except (OSError, ValueError, KeyError, TypeError):
             return None
         if probabilities.shape != shape or not np.isfinite(probabilities).all():
             return None
         return FoldResult(
-            probabilities, fit_seconds, float("nan") if predict_ms is None else float(predict_ms)
+            probabilities,
+            fit_seconds,
+            float("nan") if predict_ms is None else float(predict_ms),
+            size_bytes=None if size is None else int(size),
         )
 
     def save(
@@ -100,6 +107,7 @@ class Checkpoints:
             **about,
             "fit_seconds": result.fit_seconds,
             "predict_ms_per_image": result.predict_ms if timed else None,
+            "size_bytes": result.size_bytes,
         }
         write_atomically(self._path(name, ".parquet"), table.to_parquet())
         write_atomically(self._path(name, ".json"), json.dumps(costs, indent=1).encode())
@@ -173,7 +181,7 @@ def fingerprint(candidate: str, *parts: Any) -> str:
 def describe(value: Any) -> Any:
     """Describe a setting so that equal settings read equal in every process, others do not.
 
-    An estimator becomes its class and parameters, a path to a file gets the hash of its content,
+    An estimator, as a dataclass, becomes its class and parameters, a path to a file gets the hash of its content,
     a function the hash of its code.
     """
     if value is None or isinstance(value, (bool, int, float)):
@@ -188,15 +196,22 @@ def describe(value: Any) -> Any:
         return [_name(type(value)), _parameters(value)]
     if callable(value) and hasattr(value, "__code__"):
         return [_name(value), *_describe_code(value.__code__)]
+    if is_dataclass(value) and not isinstance(value, type):
+        settings = {f.name: getattr(value, f.name) for f in fields(value)}
+        return [_name(type(value)), _described(settings)]
     if isinstance(value, type) or callable(value):
         return _name(value if hasattr(value, "__qualname__") else type(value))
     return [_name(type(value)), joblib.hash(value)]
 
 
 def _parameters(estimator: Any) -> dict[str, Any]:
+    return _described(estimator.get_params(deep=False))
+
+
+def _described(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: describe(value)
-        for name, value in sorted(estimator.get_params(deep=False).items())
+        for name, value in sorted(settings.items())
         if name not in WITHOUT_EFFECT
     }
 

@@ -1,7 +1,12 @@
 """Out-of-fold probabilities: each image judged by a classifier that saw neither it nor its group.
 
 The folds are drawn once and are the same for every candidate. Before a candidate is fitted on a
-fold, the fold is checked again: an image or a group on both sides is an error, not a number.
+fold, the fold is checked again: an image or a group on both sides is an error, not a number; and so
+is a candidate that was fitted beforehand.
+
+Folds run side by side through joblib, so that a backend of one's own (``joblib.parallel_config``)
+can take them elsewhere. Linear algebra keeps to one thread in each, so that figures do not depend
+on how many run at once.
 """
 
 from __future__ import annotations
@@ -9,21 +14,26 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import pickle
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from hybridleuk.data.images import read_image
-from hybridleuk.data.splits import Fold, stratified_folds
+from hybridleuk.data.splits import Fold, check_disjoint
 from hybridleuk.evaluation.checkpoints import Checkpoints, FoldResult, fingerprint
+from hybridleuk.evaluation.folds import draw_folds
+from hybridleuk.evaluation.leakage import check_unfitted
 from hybridleuk.evaluation.probes import Answer, Probe, applicable
 from hybridleuk.exceptions import InputError, SplitError
 
@@ -75,83 +85,15 @@ class OutOfFold:
     predict_ms : float
         Per image, decoding and features included, none of them from a cache.
     answers : mapping of probe to list of Answer, one per fold of the first repeat
+    size_bytes : int or None
+        Of one fitted candidate, with the networks it predicts with; None where it has no size.
     """
 
     probabilities: npt.NDArray[np.float64]
     fit_seconds: npt.NDArray[np.float64]
     predict_ms: float
     answers: dict[str, list[Answer]] = field(default_factory=dict)
-
-
-def draw_folds(
-    labels: Array,
-    groups: Array | None,
-    *,
-    split: str,
-    folds: int = 5,
-    repeats: int = 1,
-    random_state: int = 0,
-) -> list[list[Fold]]:
-    """Draw the folds that every candidate is given.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n,)
-    groups : ndarray of shape (n,) or None
-    split : {"group", "random"}
-        ``"random"`` divides images without regard to groups, as most published figures do.
-    folds, repeats : int
-    random_state : int, default 0
-        Repeat `r` is drawn with ``random_state + r``.
-
-    Returns
-    -------
-    list of repeats, each a list of (train, test)
-
-    Raises
-    ------
-    SplitError
-        There are no groups to split by, or too few images or groups of a class.
-    """
-    if split not in ("group", "random"):
-        raise InputError(f"split is {split!r}; expected 'group', 'random' or 'both'.")
-    if split == "group" and groups is None:
-        raise SplitError(
-            "A split by group needs groups and none are known; name them with a group column or "
-            "a group regex, or use the split 'random'."
-        )
-    if repeats < 1:
-        raise InputError(f"{repeats} repeats; at least 1 is needed.")
-    members = groups if split == "group" else None
-    return [
-        stratified_folds(labels, members, n_splits=folds, random_state=random_state + repeat)
-        for repeat in range(repeats)
-    ]
-
-
-def check_disjoint(fold: Fold, groups: Array | None) -> None:
-    """Refuse a fold that has an image, or a group, in its training and in its test part.
-
-    Raises
-    ------
-    SplitError
-        Something is on both sides.
-    """
-    train, test = fold
-    shared = np.intersect1d(train, test)
-    if len(shared):
-        raise SplitError(
-            f"{len(shared)} image(s) are in both the training and the test part of a fold; "
-            "each may be in one only."
-        )
-    if groups is None:
-        return
-    leaked = sorted(set(groups[train]) & set(groups[test]))
-    if leaked:
-        raise SplitError(
-            f"Group {leaked[0]!s} is in both the training and the test part of a fold "
-            f"({len(leaked)} such group(s)); a group may be in one only."
-        )
+    size_bytes: int | None = None
 
 
 def cross_validate(
@@ -164,6 +106,7 @@ def cross_validate(
     checkpoints: Checkpoints | None = None,
     measure_prediction: bool = False,
     probes: Sequence[Probe] = (),
+    jobs: int | None = 1,
     on_fold: Callable[[str], None] = lambda _: None,
 ) -> OutOfFold:
     """Fit a clone of the estimator on each fold and collect probabilities for the rest.
@@ -176,52 +119,90 @@ def cross_validate(
         Not changed. Its ``fit`` is given ``groups`` when it takes them and the split is by group.
     study : Study
     folds : as from :func:`draw_folds`
-    split : {"group", "random"}
+    split : {"group", "random", "logo", "manifest"}
     checkpoints : Checkpoints, optional
     measure_prediction : bool, default False
-        Time predictions in the first fold on images that no cache knows.
+        Time predictions in the first fold on images that no cache knows, and take the size.
     probes : sequence of Probe
         Asked in each fold of the first repeat, where they apply to the candidate.
+    jobs : int or None, default 1
+        Folds at a time; None leaves it to joblib (one, unless ``joblib.parallel_config`` says
+        otherwise). The first fold runs alone where something is measured, and so do all folds of
+        a candidate that has ``uses_all_cores`` set.
     on_fold : callable
         Called with a short text after each fold.
 
     Raises
     ------
     SplitError
-        A group is on both sides of a fold.
+        A group is on both sides of a fold, or the candidate was fitted beforehand.
     """
+    check_unfitted(name, estimator)
     store = checkpoints or Checkpoints(None)
-    grouped = split == "group"
-    shape = (len(folds), len(study.labels), len(study.classes))
-    probabilities = np.full(shape, np.nan)
-    costs = []
+    grouped = split != "random" and study.groups is not None
     asked = applicable(probes, estimator)
-    answers: dict[str, list[Answer]] = {probe.name: [] for probe in asked}
-    for repeat, parts in enumerate(folds):
-        for number, fold in enumerate(parts):
-            check_disjoint(fold, study.groups if grouped else None)
-            first = repeat == 0 and number == 0
-            result = fit_and_score(
-                name,
-                estimator,
-                study,
-                fold,
-                grouped=grouped,
-                about={"split": split, "repeat": repeat, "fold": number},
-                checkpoints=store,
-                timed=measure_prediction and first,
-                probes=asked if repeat == 0 else (),
-            )
-            for probe, arrays in result.answers.items():
-                answers[probe].append(Answer(fold[1], arrays))
-            probabilities[repeat, fold[1]] = result.probabilities
-            costs.append(result)
-            on_fold(name)
-    if np.isnan(probabilities).any():
-        raise SplitError("The folds leave some images untested; each must be tested once.")
-    return OutOfFold(
-        probabilities, np.array([cost.fit_seconds for cost in costs]), costs[0].predict_ms, answers
+    numbered = [
+        (repeat, number, fold)
+        for repeat, parts in enumerate(folds)
+        for number, fold in enumerate(parts)
+    ]
+    for _, _, fold in numbered:
+        # A split of the manifest may share groups only where the user said so, and was checked.
+        check_disjoint(fold, study.groups if grouped and split != "manifest" else None)
+
+    def job(repeat: int, number: int, fold: Fold) -> tuple[Any, ...]:
+        options = {
+            "grouped": grouped,
+            "about": {"split": split, "repeat": repeat, "fold": number},
+            "checkpoints": store,
+            "timed": measure_prediction and repeat == 0 and number == 0,
+            "probes": asked if repeat == 0 else (),
+        }
+        return (fit_and_score, (name, estimator, study, fold), options)
+
+    work = [job(*item) for item in numbered]
+    done = []
+    for result in _side_by_side(work, jobs, estimator, alone=int(measure_prediction)):
+        done.append(result)
+        on_fold(name)
+    return _collected(done, numbered, study, len(folds), [probe.name for probe in asked], split)
+
+
+def _side_by_side(
+    work: list[tuple[Any, ...]], jobs: int | None, estimator: Any, alone: int
+) -> Iterator[FoldResult]:
+    """Do the first `alone` of the work one after the other, and the rest as many as `jobs` allow.
+
+    Results come in the order of the work.
+    """
+    if getattr(estimator, "uses_all_cores", False):
+        alone = len(work)
+    for function, arguments, options in work[:alone]:
+        yield function(*arguments, **options)
+    yield from joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs")(
+        work[alone:]
     )
+
+
+def _collected(
+    done: list[FoldResult],
+    numbered: list[tuple[int, int, Fold]],
+    study: Study,
+    repeats: int,
+    probes: list[str],
+    split: str,
+) -> OutOfFold:
+    probabilities = np.full((repeats, len(study.labels), len(study.classes)), np.nan)
+    answers: dict[str, list[Answer]] = {probe: [] for probe in probes}
+    for result, (repeat, _, fold) in zip(done, numbered, strict=True):
+        probabilities[repeat, fold[1]] = result.probabilities
+        for probe, arrays in result.answers.items():
+            answers[probe].append(Answer(fold[1], arrays))
+    if split != "manifest" and np.isnan(probabilities).any():
+        raise SplitError("The folds leave some images untested; each must be tested once.")
+    seconds = np.array([result.fit_seconds for result in done])
+    first = done[0]
+    return OutOfFold(probabilities, seconds, first.predict_ms, answers, first.size_bytes)
 
 
 def fit_and_score(
@@ -257,16 +238,19 @@ def fit_and_score(
     if known is not None and None not in answers.values():
         return replace(known, answers=answers)
     training = checkpoints.training_folder(key)
-    fitted, seconds = _fitted(_prepared(estimator, training), study, train, grouped)
-    if known is None:
-        probabilities = _probabilities(name, fitted, tested.images[rows], study.classes)
-        speed = _milliseconds(fitted, tested.images[rows]) if timed else float("nan")
-        known = FoldResult(probabilities, seconds, speed)
-        checkpoints.save(key, known, study.classes, {"candidate": name, **about})
-    for probe in probes:
-        if answers[probe.name] is None:
-            answer = answers[probe.name] = probe.ask(fitted, study, fold)
-            checkpoints.save_answer(names[probe.name], answer)
+    with threadpool_limits(1, user_api="blas"):
+        fitted, seconds = _fitted(_prepared(estimator, training), study, train, grouped)
+        if known is None:
+            probabilities = _probabilities(name, fitted, tested.images[rows], study.classes)
+            known = FoldResult(probabilities, seconds)
+            if timed:
+                speed = _milliseconds(fitted, tested.images[rows])
+                known = replace(known, predict_ms=speed, size_bytes=_size(fitted))
+            checkpoints.save(key, known, study.classes, {"candidate": name, **about})
+        for probe in probes:
+            if answers[probe.name] is None:
+                answer = answers[probe.name] = probe.ask(fitted, study, fold)
+                checkpoints.save_answer(names[probe.name], answer)
     if training is not None:
         shutil.rmtree(training, ignore_errors=True)
     return replace(known, answers=answers)
@@ -326,3 +310,26 @@ def _unseen(image: Any) -> Array:
     changed = read_image(image).copy()
     changed[0, :16] = np.random.default_rng().integers(0, 256, size=(16, 3))
     return changed
+
+
+def _size(fitted: Any) -> int | None:
+    """Bytes of a fitted candidate on disk, by its own account or else pickled."""
+    if hasattr(fitted, "stored_bytes"):
+        return int(fitted.stored_bytes())
+    counter = _Counter()
+    try:
+        pickle.dump(fitted, counter, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return None
+    return counter.written
+
+
+class _Counter:
+    """A file that keeps nothing but its length."""
+
+    written = 0
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self.written += size
+        return size

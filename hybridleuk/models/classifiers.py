@@ -21,7 +21,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hybridleuk.data.splits import Fold, stratified_folds
+from hybridleuk.data.splits import Fold, inner_folds
 from hybridleuk.exceptions import SplitError
 from hybridleuk.models.calibration import fit_slope, pairwise_log_probabilities
 from hybridleuk.models.memory import check_kernel_memory
@@ -339,18 +339,6 @@ class XGBoostClassifier(_TabularClassifier):
             clone(self).set_params(tune=False), grid, scoring="balanced_accuracy", cv=folds
         )
         return dict(search.fit(X, y).best_params_)
-
-
-def inner_folds(
-    labels: Array, groups: Sequence[Any] | None, n_splits: int, random_state: int | None
-) -> list[Fold]:
-    """Divide training data once more, into fewer folds where it must be; empty where impossible."""
-    for count in range(n_splits, 1, -1):
-        try:
-            return stratified_folds(labels, groups, n_splits=count, random_state=random_state)
-        except SplitError:
-            continue
-    return []
 
 
 def _gamma(X: Array, gamma: float | str) -> float:
