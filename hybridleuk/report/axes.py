@@ -115,11 +115,10 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _ends(low: float, high: float) -> list[float]:
-    """Choose three round values at most: a small plot has no place for more."""
-    found = ticks(min(low, high), max(low, high), 3)
-    if len(found) > 3:
-        return [found[0], found[len(found) // 2], found[-1]]
-    return found
+    """Choose about three round values: a small plot has no place for more."""
+    ends = min(low, high), max(low, high)
+    found = ticks(*ends, 3)
+    return found if len(found) > 1 else ticks(*ends, 5)
 
 
 def _short(value: float) -> str:

@@ -45,7 +45,7 @@ class Part:
 CONTENTS = (
     Part(
         "part-accuracy",
-        "How accurate",
+        "How accurate?",
         (
             Section("results", "Results", "Results"),
             Section("differences", "Is the best really better?", "Differences"),
@@ -56,7 +56,7 @@ CONTENTS = (
     ),
     Part(
         "part-read",
-        "Were the cells read",
+        "Were the cells read?",
         (
             Section("shortcuts", "How far a shortcut gets alone", "Shortcuts"),
             Section("counterfactuals", "What a changed picture costs", "Changed pictures"),
@@ -64,7 +64,7 @@ CONTENTS = (
     ),
     Part(
         "part-mistakes",
-        "Which mistakes",
+        "Which mistakes?",
         (
             Section("classes", "Class by class", "Classes"),
             Section("roc", "Ranking", "ROC"),
@@ -74,7 +74,7 @@ CONTENTS = (
     ),
     Part(
         "part-certainty",
-        "How certain",
+        "How certain?",
         (
             Section("reliability", "Can the probabilities be believed?", "Reliability"),
             Section("calibration", "What calibration would mend", "Calibration"),
@@ -84,7 +84,7 @@ CONTENTS = (
     ),
     Part(
         "part-use",
-        "In use",
+        "Is it of use?",
         (
             Section("mistake-costs", "What mistakes cost", "Costs of mistakes"),
             Section("decision", "Is it worth acting on?", "Decision curve"),
@@ -94,7 +94,7 @@ CONTENTS = (
     ),
     Part(
         "part-seen",
-        "What it looks at",
+        "What does it look at?",
         (
             Section("importance", "Which features matter", "Features"),
             Section("map", "Map of the images", "Map"),
@@ -103,7 +103,7 @@ CONTENTS = (
     ),
     Part(
         "part-protocol",
-        "How it was done",
+        "How was it done?",
         (Section("protocol", "Protocol", "Protocol"), Section("repeat", "To repeat it", "Repeat")),
     ),
 )

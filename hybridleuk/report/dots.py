@@ -35,6 +35,7 @@ __all__ = [
 
 Entry = Mapping[str, Any]
 MIDDLE = ROW / 2
+_BEYOND = 60
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,9 @@ def grid_lines(scale: Scale, values: Sequence[float]) -> list[Markup]:
 
 
 def rule(scale: Scale, value: float, class_: str) -> Markup:
-    """Draw a vertical line through a row."""
+    """Draw a vertical line through a row, however tall its name makes it."""
     x = scale(value)
-    return element("line", x1=x, x2=x, y1="0", y2=str(ROW), class_=class_)
+    return element("line", x1=x, x2=x, y1=str(-_BEYOND), y2=str(ROW + _BEYOND), class_=class_)
 
 
 def marks_of(scale: Scale, estimate: Entry, kind: str) -> list[Markup]:

@@ -28,6 +28,7 @@ __all__ = ["cost_figure", "difference_figure", "gap_figure", "interval_figure"]
 
 Entry = Mapping[str, Any]
 _COST_HEIGHT = 250
+_MOST_NAMED = 6
 _COST_TOP, _COST_BOTTOM = 16, 34
 
 
@@ -129,7 +130,10 @@ def gap_figure(rows: Sequence[Entry], first: str, second: str) -> Markup:
 
 
 def cost_figure(candidates: Sequence[Entry], key: str, unit: str) -> Markup:
-    """Draw balanced accuracy over a cost on a logarithmic axis, each point named.
+    """Draw balanced accuracy over a cost on a logarithmic axis.
+
+    Up to six points are all named; of more, those that no other point beats in both are named and
+    in color.
 
     Parameters
     ----------
@@ -147,10 +151,17 @@ def cost_figure(candidates: Sequence[Entry], key: str, unit: str) -> Markup:
     accuracies = [y for *_, y in costs]
     margin = max(0.01, 0.15 * (max(accuracies) - min(accuracies)))
     low, high = max(0.0, min(accuracies) - margin), min(1.0, max(accuracies) + margin)
-    placed = _without_overlap([(n, across(log10(x)), _height(y, low, high)) for n, x, y in costs])
+    front = costs if len(costs) <= _MOST_NAMED else _front(costs)
+    placed = _without_overlap([(n, across(log10(x)), _height(y, low, high)) for n, x, y in front])
+    others = [
+        _bare_point(name, across(log10(x)), _height(y, low, high))
+        for name, x, y in costs
+        if (name, x, y) not in front
+    ]
     said = "; ".join(f"{name} {x:.3g} at {y:.3f}" for name, x, y in costs)
     return picture(
         *_cost_grid(across, low, high),
+        element("g", *others, class_="others"),
         *(_named_point(*point) for point in placed),
         element("text", unit, x="100%", y=str(_COST_HEIGHT - 2), text_anchor="end", class_="quiet"),
         label=f"Balanced accuracy over {unit}, logarithmic. {said}.",
@@ -239,6 +250,21 @@ def _without_overlap(
         placed.append((name, x, y, max(y, lowest)))
     over = placed[-1][3] - (_COST_HEIGHT - _COST_BOTTOM)
     return [(n, x, y, text - over) for n, x, y, text in placed] if over > 0 else placed
+
+
+def _front(costs: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+    """List the points that no other one beats in accuracy without costing more."""
+    return [
+        (name, x, y)
+        for name, x, y in costs
+        if not any(b >= y and a <= x and (a, b) != (x, y) for _, a, b in costs)
+    ]
+
+
+def _bare_point(name: str, x: str, y: float) -> Markup:
+    return element(
+        "circle", element("title", name), cx=x, cy=number(y), r="4", class_="point other"
+    )
 
 
 def _named_point(name: str, x: str, y: float, text_y: float) -> Markup:

@@ -65,7 +65,7 @@ def _cell(change: Entry | None, most: float) -> Markup:
         "td",
         element("b", words) if sure else words,
         style=f"--share:{share:.3f}",
-        class_=f"{kind}{' dark' if share > 0.7 else ''}",
+        class_=f"{kind}{' dark' if share > 0.8 else ''}",
         title=_title(change),
     )
 

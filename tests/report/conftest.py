@@ -13,6 +13,10 @@ def estimate(mean, half=0.04):
     return {"mean": mean, "low": max(0.0, mean - half), "high": min(1.0, mean + half)}
 
 
+def around(mean):
+    return {"mean": mean, "low": 0.9 * mean, "high": 1.1 * mean}
+
+
 def candidate(name, split, accuracy):
     metrics = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision")
     metrics += ("ece", "brier")
@@ -133,7 +137,7 @@ def use_sections():
             "classes": CLASSES,
             "matrix": [[0, 1, 1], [5, 0, 2.5], [10, 1, 0]],
             "candidates": of_candidates(
-                as_called=lambda a: estimate(2 - a), at_least_cost=lambda a: estimate(1.5 - a)
+                as_called=lambda a: around(2 - a), at_least_cost=lambda a: around(1.5 - a)
             ),
         },
         "decision_curve": {

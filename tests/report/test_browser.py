@@ -159,3 +159,120 @@ def address(complete, predictions, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(comparison_report(complete, predictions), "utf-8")
     return path.as_uri()
+
+
+def complaints(browser):
+    """What the console, the page and the security policy had to say."""
+    named = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+    return [event["params"] for event in browser.events if event["method"] in named]
+
+
+def requests(browser):
+    sent = [e["params"] for e in browser.events if e["method"] == "Network.requestWillBeSent"]
+    return {re.match(r"\w+:", event["request"]["url"])[0] for event in sent}
+
+
+def test_no_complaint_and_no_request(browser, address):
+    browser.open(address, WIDE, LIGHT)
+    assert complaints(browser) == []
+    assert requests(browser) <= {"file:", "data:"}
+    assert browser.run("document.scripts.length") == 0
+
+
+def test_this_test_sees_a_complaint(browser, tmp_path):
+    page = tmp_path / "wrong.html"
+    page.write_text(
+        "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'\">"
+        "<img src='http://127.0.0.1:9/none.png'><p style='width:900px;height:9px'>"
+    )
+    browser.open(page.as_uri(), NARROW, LIGHT)
+    assert complaints(browser)
+
+
+@pytest.mark.parametrize("scheme", [LIGHT, DARK])
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_nothing_leaves_the_screen_and_all_can_be_read(browser, address, width, scheme):
+    browser.open(address, width, scheme)
+    browser.run("document.querySelectorAll('details').forEach(folded => { folded.open = true; })")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run(OVERFLOWING) == []
+    assert browser.run(CONTRAST) >= 4.5
+
+
+def test_every_figure_takes_its_place(browser, address):
+    browser.open(address, WIDE, LIGHT)
+    browser.run("document.querySelectorAll('details').forEach(folded => { folded.open = true; })")
+    sizes = browser.run(
+        "Object.fromEntries([...document.querySelectorAll('figure')].map(figure => "
+        "[figure.id, [figure.offsetWidth, figure.offsetHeight]]))"
+    )
+    assert len(sizes) >= 21
+    for name, (width, height) in sizes.items():
+        assert width > 300, name
+        assert height > 40, name
+    assert browser.run("[...document.images].every(image => image.naturalWidth > 0)")
+
+
+def test_the_first_screen_holds_the_verdict_and_wide_ones_the_contents(browser, address):
+    for width in (WIDE, NARROW):
+        browser.open(address, width, LIGHT)
+        top = browser.run("document.querySelector('#verdict').getBoundingClientRect().top")
+        assert top < 400
+        link = "document.querySelector('nav a[href=\"#protocol\"]').checkVisibility()"
+        assert browser.run(link) == (width == WIDE)
+    browser.run("document.querySelector('nav summary').click()")
+    assert browser.run(link)
+    browser.run("document.querySelector('nav a[href=\"#protocol\"]').click()")
+    assert browser.run("location.hash") == "#protocol"
+
+
+def test_keys_reach_the_map_and_go_from_point_to_point(browser, address):
+    browser.open(address, WIDE, LIGHT)
+    browser.run("document.querySelector('#importance summary').focus()")
+    for _ in range(3):
+        browser.press("Tab", 9)
+        if browser.run("document.activeElement.name") == "map":
+            break
+    said = "document.activeElement.getAttribute('aria-label')"
+    seen = "getComputedStyle(document.activeElement.parentElement.querySelector('.seen')).display"
+    first = browser.run(said)
+    assert browser.run(seen) == "block"
+    assert "image_" in first
+    browser.press("ArrowRight", 39)
+    assert browser.run(said) != first
+    assert browser.run(seen) == "block"
+    shown = "[...document.querySelectorAll('.seen')].filter(box => box.offsetWidth).length"
+    assert browser.run(shown) == 1
+    browser.press("Tab", 9)
+    assert browser.run("document.activeElement.name") != "map"
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_pointing_at_any_mark_shows_its_picture_inside_the_screen(browser, address, width):
+    browser.open(address, width, LIGHT)
+    for x, y in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        browser.run(
+            "[...document.querySelectorAll('.at')].map(mark => {"
+            "const value = name => +mark.style.getPropertyValue(name);"
+            f"return [Math.abs(value('--x') - {x}) + Math.abs(value('--y') - {y}), mark];"
+            "}).sort((a, b) => a[0] - b[0])[0][1].querySelector('input').click()"
+        )
+        assert browser.run("document.querySelector(':checked ~ .seen').offsetWidth") > 60
+        assert browser.run(OVERFLOWING) == []
+    sheet = browser.run("getComputedStyle(document.querySelector('.tile')).backgroundImage")
+    assert sheet.startswith('url("data:image/jpeg')
+
+
+def test_printing_unfolds_everything(browser, address):
+    browser.open(address, WIDE, DARK)
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    hidden = (
+        "[...document.querySelectorAll('details > :not(summary)')]"
+        ".filter(element => !element.closest('nav') && !element.checkVisibility()).length"
+    )
+    paper = browser.run("getComputedStyle(document.body).backgroundColor")
+    shown = browser.run(hidden)
+    browser.ask("Emulation.setEmulatedMedia", media="")
+    assert paper == "rgb(255, 255, 255)"
+    assert shown == 0
+    assert browser.run(hidden) > 0
