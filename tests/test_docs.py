@@ -50,3 +50,9 @@ def test_every_figure_of_a_tutorial_has_an_alt_text(path):
     without = [block[:80] for block in blocks if "# sphinx_gallery_alt = " not in block]
     assert blocks
     assert not without
+
+
+def test_one_spelling_of_color():
+    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.rst"), *DOCS.glob("user_guide/*.rst"), *TUTORIALS]
+    code = [path for part in ("hybridleuk", "cli") for path in (ROOT / part).rglob("*.py")]
+    assert [str(path) for path in pages + code if "colour" in read(path).lower()] == []

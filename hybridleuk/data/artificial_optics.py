@@ -1,10 +1,10 @@
 """Patients, their stain and their camera: from amounts of stain to an 8-bit picture.
 
-Light passes the smear by the law of Beer and Lambert: the optical density of each colour channel
+Light passes the smear by the law of Beer and Lambert: the optical density of each color channel
 is the sum over the stains of amount times the stain's density in that channel (Ruifrok and
 Johnston, Anal. Quant. Cytol. Histol. 23 (2001) 291-299). What arrives is tinted by the lamp,
 darker towards a corner, blurred by the optics, and then recorded by a camera with gains, a gamma,
-noise, coarser colour than brightness, and the quantised 8 x 8 cosine transform of a JPEG file.
+noise, coarser color than brightness, and the quantised 8 x 8 cosine transform of a JPEG file.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def develop(
 def _with_noise(
     levels: npt.NDArray[np.float64], noise: float, rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Add photon noise, mostly common to the channels, as a colour filter's interpolation does."""
+    """Add photon noise, mostly common to the channels, as a color filter's interpolation does."""
     grain = 0.8 * rng.standard_normal((*levels.shape[:2], 1)) + 0.6 * rng.standard_normal(
         levels.shape
     )
@@ -186,7 +186,7 @@ def _with_noise(
 
 
 def _compressed(levels: npt.NDArray[np.float64], softness: float) -> npt.NDArray[np.float64]:
-    """Smooth the colour, and quantise the brightness as JPEG does, block by block."""
+    """Smooth the color, and quantise the brightness as JPEG does, block by block."""
     luma = levels @ _LUMA
     chroma = levels - luma[:, :, None]
     chroma = ndimage.gaussian_filter(chroma, (0.8, 0.8, 0), mode="nearest")

@@ -39,7 +39,7 @@ def draw_cell(
         Stain, light and camera; by default plain ones.
     random_state : int or numpy Generator, default 0
     background_shortcut : (R, G, B), optional
-        Levels added to the colour of everything but the leukocytes.
+        Levels added to the color of everything but the leukocytes.
     separation : float, default 1
         How far the kinds lie apart, see :func:`hybridleuk.data.artificial.kind_traits`.
     spacing : float, optional

@@ -50,7 +50,7 @@ def draw_study(
     """Draw a study and write it as one folder per class, with ``manifest.csv``.
 
     By default an SVM on measurements of the true masks reaches a balanced accuracy of about 0.9 on
-    patients it has not seen, and the background colour is at chance there; in a random split of
+    patients it has not seen, and the background color is at chance there; in a random split of
     the images the background gives each patient away, and with it the diagnosis.
 
     A file is called after its patient and its number among the patient's images, as
@@ -71,7 +71,7 @@ def draw_study(
     size : int or (height, width), default 128
         Of each picture, in px.
     shortcut : bool, default False
-        Let the colour of the background, not of the leukocytes, depend on the class.
+        Let the color of the background, not of the leukocytes, depend on the class.
     shortcut_strength : float, default 1
         Of the shortcut; 1 changes the background by up to 40 of 255 levels.
     morphology_signal : bool, default True

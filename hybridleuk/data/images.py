@@ -3,8 +3,8 @@
 The rules, the same for every format:
 
 - grey values are repeated in the three channels; palettes are looked up;
-- transparency is laid over white, the colour of an empty smear;
-- CMYK is converted without a colour profile; embedded profiles are ignored;
+- transparency is laid over white, the color of an empty smear;
+- CMYK is converted without a color profile; embedded profiles are ignored;
 - 16-bit values keep their high byte; nothing is ever stretched to the range of one image;
 - the EXIF orientation is applied;
 - a side under 16 px, more than 80 million pixels, several pages, or floating point values are

@@ -1,7 +1,7 @@
 """The published baseline: leukocytes as what is purple in HSV.
 
 Ghaderzadeh et al. (Int. J. Intell. Syst. 37 (2022) 5113-5133) cut blasts out of smear fields by
-thresholds in HSV colour space before a network sees them. The road is kept here by name, so that it
+thresholds in HSV color space before a network sees them. The road is kept here by name, so that it
 can be compared against. The thresholds are fixed, as there; their values are this library's own.
 It does not part nucleus from cytoplasm: what is purple counts as nucleus.
 """

@@ -150,7 +150,7 @@ class _Ground:
 
     `smooth` is the density smoothed, `contrast` that to the background, `dark` what is stained like
     a nucleus, `distance` that from the nucleus; `taken` is, or is nearer to, another nucleus; `red`
-    is the colour of red cells and its spread, None where none is known.
+    is the color of red cells and its spread, None where none is known.
     """
 
     smooth: FloatImage
@@ -212,7 +212,7 @@ def _votes(patch: Patch, ground: _Ground, level: float) -> FloatImage:
 def _against_red(
     patch: Patch, ground: _Ground, red: tuple[FloatImage, FloatImage], stained: BoolImage
 ) -> FloatImage:
-    """Vote by colour, -1 (like the red cells) to 1 (like what surrounds the nucleus)."""
+    """Vote by color, -1 (like the red cells) to 1 (like what surrounds the nucleus)."""
     distance, smooth = ground.distance, ground.smooth
     near = stained & (distance > 1) & (distance < 2 + 0.15 * patch.radius)
     if near.sum() < 20:
@@ -233,7 +233,7 @@ def _against_red(
 
 
 def _least_alike(pixels: FloatImage, middle: FloatImage, spread: FloatImage) -> FloatImage:
-    """Median of that half of the pixels that is farther from a colour, in units of its spread."""
+    """Median of that half of the pixels that is farther from a color, in units of its spread."""
     away = pixels - middle
     distance = np.einsum("ij,ij->i", away @ np.linalg.inv(spread), away)
     own: FloatImage = np.median(pixels[distance >= np.median(distance)], axis=0)
@@ -300,7 +300,7 @@ def _raggedness(mask: BoolImage, width: float) -> float:
 def _is_dark(light: FloatImage, inner: BoolImage, outer: BoolImage) -> BoolImage:
     """Threshold the light absorbed in that mixture of the channels that parts the cell best.
 
-    That is green alone, or less of red and blue, which darkness of no colour (a refracting rim)
+    That is green alone, or less of red and blue, which darkness of no color (a refracting rim)
     absorbs as well.
     """
     within, around = light[inner], light[outer]

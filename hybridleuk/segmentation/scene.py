@@ -113,7 +113,7 @@ def look(image: RGBImage, pixels: float = WORK_PIXELS) -> Scene:
 def contrast_to_background(density: FloatImage) -> npt.NDArray[np.float32]:
     """How far a pixel is from empty smear: the range of its optical densities, 0 included.
 
-    A pale lilac cytoplasm on a grey ground differs in colour, not in depth; this sees both.
+    A pale lilac cytoplasm on a grey ground differs in color, not in depth; this sees both.
     """
     red, green, blue = density[..., 0], density[..., 1], density[..., 2]
     high = np.maximum(np.maximum(np.maximum(red, green), blue), 0.0)

@@ -117,7 +117,7 @@ def render_density(density: npt.NDArray[np.floating[Any]]) -> RGBImage:
 def match_background(
     image: RGBImage, target: npt.ArrayLike = (240, 240, 240), background: Any = None
 ) -> RGBImage:
-    """Rescale each channel so that the empty smear takes the colour `target` (von Kries).
+    """Rescale each channel so that the empty smear takes the color `target` (von Kries).
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def stain_vectors(
 def separate_stains(
     image: RGBImage, vectors: npt.ArrayLike | None = None
 ) -> npt.NDArray[np.float32]:
-    """Amount of each stain per pixel, by colour deconvolution.
+    """Amount of each stain per pixel, by color deconvolution.
 
     Parameters
     ----------

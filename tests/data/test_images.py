@@ -56,20 +56,20 @@ def test_cmyk_becomes_rgb(tmp_path):
     assert red[1] < 60
 
 
-@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
-def test_sixteen_bit_keeps_the_high_byte(tmp_path, suffix, colour):
+def test_sixteen_bit_keeps_the_high_byte(tmp_path, suffix, color):
     import imagecodecs
 
-    shape = (20, 24, 3) if colour else (20, 24)
+    shape = (20, 24, 3) if color else (20, 24)
     values = np.random.default_rng(1).integers(0, 65536, shape, dtype=np.uint16)
     path = tmp_path / f"a.{suffix}"
     if suffix == "png":
         path.write_bytes(imagecodecs.png_encode(values))
     else:
-        tifffile.imwrite(path, values, photometric="rgb" if colour else "minisblack")
+        tifffile.imwrite(path, values, photometric="rgb" if color else "minisblack")
     expected = (values >> 8).astype(np.uint8)
-    expected = expected if colour else np.repeat(expected[..., None], 3, axis=2)
+    expected = expected if color else np.repeat(expected[..., None], 3, axis=2)
     assert np.array_equal(read_image(path), expected)
 
 
