@@ -15,6 +15,7 @@ from hybridleuk.models.importance import PermutationProbe
 
 if TYPE_CHECKING:
     from hybridleuk.evaluation.compare import Comparison
+    from hybridleuk.evaluation.probes import Probe
 
 __all__ = ["CANDIDATES", "DEFAULT_CANDIDATES", "compare", "make_candidate", "make_candidates"]
 
@@ -144,7 +145,7 @@ def compare(
         external=others or None,
         notes=_notes(estimators),
         cache=cache,
-        probes=(PermutationProbe(random_state=seed),),
+        probes=_probes(estimators, seed),
         learning_curve=_quickly_fitted(estimators) if learning_curve else (),
         command=command,
     )
@@ -162,6 +163,16 @@ def _extract_once(estimators: Mapping[str, Any], manifest: Manifest) -> None:
         extractor.fit(manifest.paths)
     for extractor in extractors.values():
         extractor.transform(manifest.paths)
+
+
+def _probes(estimators: Mapping[str, Any], seed: int) -> list[Probe]:
+    """Make the questions that the fitted candidates are asked."""
+    probes: list[Probe] = [PermutationProbe(random_state=seed)]
+    if any("epochs" in getattr(e, "get_params", dict)() for e in estimators.values()):
+        from hybridleuk.models.attention import AttentionProbe  # loads torch
+
+        probes.append(AttentionProbe())
+    return probes
 
 
 def _quickly_fitted(estimators: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ import pandas as pd
 import hybridleuk
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.data.splits import Fold
+from hybridleuk.evaluation.attention import attention_section
 from hybridleuk.evaluation.comparison import Comparison
 from hybridleuk.evaluation.context import Context, Results
 from hybridleuk.evaluation.crossval import Study
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[Context], Any]] = {
     "learning_curve": learning_curve_section,
     "importance": importance_section,
     "map": map_section,
+    "attention": attention_section,
 }
 
 

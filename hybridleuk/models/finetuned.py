@@ -231,6 +231,11 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
+    def pictures(self, X: Any) -> npt.NDArray[np.uint8]:
+        """Return what the network sees of images: (n, image_size_, image_size_, 3)."""
+        check_is_fitted(self)
+        return self._reader().read(check_images(X))
+
     def _prepare_network(self) -> ImageClassifier:
         record = find_backbone(self.backbone)
         loaded = load_network(record, self.weights, self.seed_)

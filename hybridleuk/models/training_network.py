@@ -81,11 +81,14 @@ class ImageClassifier(nn.Module):
                     module.eval()
         return self
 
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the backbone's last map of images (n, 3, H, W), 0..1: (n, width, h, w)."""
+        values = self.backbone((images - self.mean) / self.std)["map"]
+        return torch.relu(values) if self.rectified else cast(torch.Tensor, values)
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Pool the backbone's last map of images (n, 3, H, W), 0..1, to (n, width)."""
-        values = self.backbone((images - self.mean) / self.std)["map"]
-        values = torch.relu(values) if self.rectified else values
-        return values.mean((2, 3), dtype=torch.float32)
+        return self.maps(images).mean((2, 3), dtype=torch.float32)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class scores (n, n_classes), before the softmax."""
