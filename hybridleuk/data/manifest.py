@@ -332,9 +332,16 @@ class Manifest:
             if store is not None:
                 store.close()
         failed = {i: reason for i, reason in zip(todo, reasons, strict=True) if reason is not None}
-        return self._without(failed)
+        return self.without(failed)
 
-    def _without(self, failed: dict[int, str]) -> Manifest:
+    def without(self, failed: dict[int, str]) -> Manifest:
+        """Move rows to :attr:`skipped`, each with its reason.
+
+        Raises
+        ------
+        ManifestError
+            No image is left.
+        """
         if not failed:
             return self
         paths, groups = self.frame["path"], self.frame["group"]
@@ -383,7 +390,7 @@ def _assembled(
     note_conflicts(ordered)
     left_out = skipped_table((path, reason, None) for path, reason in skipped)
     manifest = cls(ordered, left_out, ignored, Path(root), group_kind)
-    return manifest._without({i: r for i, r in enumerate(reasons) if r is not None})
+    return manifest.without({i: r for i, r in enumerate(reasons) if r is not None})
 
 
 def _absolute(paths: Iterable[str | Path]) -> pd.Series:

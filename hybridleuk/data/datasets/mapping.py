@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from hybridleuk.data.datasets.card import DatasetCard
 from hybridleuk.data.datasets.cell_names import PARENTS, cell_name
 from hybridleuk.data.manifest import Manifest
@@ -88,4 +90,5 @@ def map_labels(manifest: Manifest, mapping: Mapping[str, str | None]) -> Manifes
     }
     if len(dropped) == len(manifest):
         raise ManifestError("The mapping leaves out every image; name at least one class.")
-    return replace(manifest, frame=manifest.frame.assign(label=words))._without(dropped)
+    column = pd.Series(words, dtype=object)
+    return replace(manifest, frame=manifest.frame.assign(label=column)).without(dropped)
