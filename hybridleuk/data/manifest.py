@@ -177,8 +177,9 @@ class Manifest:
             raise ManifestError(f"{root}: no such folder.")
         files, ignored = walk(root)
         if not files:
+            hidden = f" but {ignored} hidden ones" if ignored else ""
             raise ManifestError(
-                f"{root}: no files in it{_ignoring(ignored)}; expected images, or one sub-folder "
+                f"{root}: no files in it{hidden}; expected images, or one sub-folder "
                 "of images per class."
             )
         relative = [file.relative_to(root) for file in files]
@@ -294,7 +295,9 @@ class Manifest:
 
     def subset(self, index: Any) -> Manifest:
         """Return the rows that a boolean or integer `index` picks; skipped files stay listed."""
-        picked = self.frame.iloc[np.flatnonzero(index) if _is_mask(index) else index]
+        picked = self.frame.iloc[
+            np.flatnonzero(index) if getattr(index, "dtype", None) == bool else index
+        ]
         return replace(self, frame=picked.reset_index(drop=True))
 
     def sample(self, per_class: int, *, random_state: int = 0) -> Manifest:
@@ -395,11 +398,3 @@ def _assembled(
 
 def _absolute(paths: Iterable[str | Path]) -> pd.Series:
     return pd.Series([os.path.abspath(path) for path in paths], dtype=object)
-
-
-def _ignoring(count: int) -> str:
-    return f" but {count} hidden ones" if count else ""
-
-
-def _is_mask(index: Any) -> bool:
-    return getattr(index, "dtype", None) == np.dtype(bool)
