@@ -7,6 +7,8 @@ import shutil
 import pandas as pd
 import pytest
 
+from hybridleuk.exceptions import InputError
+
 READ = "is read and would lie among what is written"
 QUICK = ("--candidate", "morphology+svm", "--folds", 2, "--workers", 1)
 
@@ -84,8 +86,13 @@ def test_weights_are_never_replaced(run, smears, begun, command):
 def test_words_for_weights_are_no_files(run, smears, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path / "out")
+
+    def begin(*_, **__):
+        raise InputError("work was begun")
+
+    monkeypatch.setattr("hybridleuk.candidates.compare", begin)
     ended = run("compare", smears, "-o", ".", "--weights", "random", *QUICK)
-    assert ended.status == 0, ended.err
+    assert "work was begun" in ended.err
 
 
 def test_a_list_that_is_read_is_not_added_to(run, smears, tmp_path):
@@ -124,13 +131,15 @@ def test_a_name_that_is_no_text_is_a_skipped_file(run, smears, tmp_path, command
         shutil.copy(good, bad)
     except OSError:
         pytest.skip("this file system takes no such names")
+    for path in smears.rglob("P*_[4-7].png"):  # enough is left
+        path.unlink()
     (tmp_path / "results").mkdir()
     monkeypatch.chdir(tmp_path / "results")
     output, *options = COMMANDS[command]
     ended = run(command, smears, "-o", output, *options, "--workers", 1, "--json")
     assert ended.status == 0, ended.err
     document = json.loads(ended.out)
-    assert (document["n_found"], document["n_images"], document["n_skipped"]) == (17, 16, 1)
+    assert (document["n_found"], document["n_images"], document["n_skipped"]) == (9, 8, 1)
     table = pd.read_csv(document["skipped_file"])
     assert table["path"].tolist() == [f"{smears}/blast/P09_gr\ufffdn.png"]
     assert table["output"].tolist() == ["." if output == "out" else output]
