@@ -59,10 +59,15 @@ class Comparison:
         return target
 
     def write(self, directory: str | os.PathLike[str]) -> Path:
-        """Write ``comparison.json``, ``predictions.parquet`` and ``report.html`` to a folder.
+        """Write all results to a folder.
 
+        ``comparison.json``, ``predictions.parquet``, the main table as ``table.csv``, ``table.md``
+        and ``table.tex``, ``model_card.md`` of the best candidate and ``report.html``;
         ``external.parquet`` is added where external images were scored.
         """
+        from hybridleuk.report.model_card import card_text
+        from hybridleuk.report.tables import csv_table, latex_table, markdown_table
+
         folder = Path(directory)
         text = json.dumps(self.document, indent=1, allow_nan=False, ensure_ascii=False)
         write_atomically(folder / "comparison.json", text.encode())
@@ -70,7 +75,15 @@ class Comparison:
         if len(self.external_predictions):
             content = self.external_predictions.to_parquet(index=False)
             write_atomically(folder / "external.parquet", content)
-        self.report(folder / "report.html")
+        texts = {
+            "table.csv": csv_table(self.document),
+            "table.md": markdown_table(self.document),
+            "table.tex": latex_table(self.document),
+            "model_card.md": card_text(self.document),
+        }
+        for name, text in texts.items():
+            write_atomically(folder / name, text.encode())
+        self.report(folder / "report.html")  # last: it tells that the comparison is finished
         return folder
 
     def _repr_html_(self) -> str:

@@ -47,7 +47,8 @@ class Dots:
     name : str
     marks : sequence of (estimate, kind)
         An estimate has ``mean``, ``low`` and ``high``; kinds are those of the style sheet:
-        ``candidate``, ``hollow``, ``open``, ``even``, ``shortcut``, ``third``.
+        ``candidate``, ``hollow``, ``open``, ``even``; as a diamond ``shortcut``, ``third``,
+        ``contrast``.
     value : str
         At the end of the row; by default the first estimate with its interval.
     remark : str
@@ -126,7 +127,7 @@ def marks_of(scale: Scale, estimate: Entry, kind: str) -> list[Markup]:
     if estimate["low"] is not None:
         ends = {"x1": scale(estimate["low"]), "x2": scale(estimate["high"])}
         marks.append(element("line", **ends, y1=y, y2=y, class_=f"whisker {kind}"))
-    if kind in ("shortcut", "third"):
+    if kind in ("shortcut", "third", "contrast"):
         return [*marks, diamond(x, MIDDLE, 6, f"point {kind}")]
     return [*marks, element("circle", cx=x, cy=y, r="5", class_=f"point {kind}")]
 

@@ -32,7 +32,9 @@ from hybridleuk.report.reading import (
     main_split,
     oriented,
     pairs_of,
+    proving,
     shortcuts_of,
+    split_words,
 )
 from hybridleuk.report.sections import optional_figures, ranked
 
@@ -89,7 +91,8 @@ def comparison_report(
             best=best_of(document),
             candidates=candidates_of(document),
             shortcuts=shortcuts_of(document),
-            strongest=STRONGEST,
+            strongest=proving(document)[:STRONGEST],
+            split=split_words(document),
             chance=chance_of(document),
             remarks=[said for said in document["verdict"] if said not in document["alarms"]],
             figures=figures,
@@ -155,7 +158,7 @@ def _figures(document: Document) -> dict[str, Any]:
     candidates = candidates_of(document)
     first, others = _ordered_pairs(document)
     negligible = document["protocol"]["negligible"]
-    strongest = shortcuts_of(document)[:STRONGEST]
+    strongest = proving(document)[:STRONGEST]
     return {
         "candidates": interval_figure(candidates, strongest, chance_of(document)),
         "differences": difference_figure(first, negligible) if first else None,

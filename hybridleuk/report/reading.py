@@ -12,11 +12,19 @@ __all__ = [
     "main_split",
     "oriented",
     "pairs_of",
+    "proving",
     "shortcuts_of",
+    "split_words",
 ]
 
 Document = Mapping[str, Any]
 Entry = Mapping[str, Any]
+_SPLITS = {
+    "random": "drawn at random",
+    "group": "groups kept apart",
+    "logo": "each group left out in turn",
+    "manifest": "as the manifest divides",
+}
 
 
 def main_split(document: Document) -> str:
@@ -41,6 +49,18 @@ def shortcuts_of(document: Document) -> list[Entry]:
     """List the shortcut baselines on the main split, strongest first."""
     found = [entry for entry in document["shortcuts"] if entry["split"] == main_split(document)]
     return sorted(found, key=lambda entry: -entry["balanced_accuracy"])
+
+
+def proving(document: Document) -> list[Entry]:
+    """List the shortcut baselines without those that are there for contrast, strongest first."""
+    return [entry for entry in shortcuts_of(document) if entry.get("kind") != "contrast"]
+
+
+def split_words(document: Document) -> str:
+    """Say how the folds of the main split were made, with their number where it was chosen."""
+    split, protocol = main_split(document), document["protocol"]
+    words = _SPLITS.get(split, split)
+    return words if split in ("logo", "manifest") else f"{protocol['folds']} folds, {words}"
 
 
 def pairs_of(document: Document) -> list[Entry]:

@@ -82,7 +82,8 @@ def _shortcuts(document: Document) -> Markup | None:
     rows = [Dots(best["name"], [(best["balanced_accuracy"], "candidate")], remark="the best")]
     for entry in shortcuts:
         value = {"mean": entry["balanced_accuracy"], "low": entry["low"], "high": entry["high"]}
-        rows.append(Dots(entry["name"], [(value, "shortcut")], remark=entry.get("description", "")))
+        kind = "contrast" if entry.get("kind") == "contrast" else "shortcut"
+        rows.append(Dots(entry["name"], [(value, kind)], remark=entry.get("description", "")))
     low = _floor(rows, chance)
     return dot_figure(rows, "balanced accuracy", low=low, high=1.0, reference=(chance, "chance"))
 
@@ -174,7 +175,7 @@ def _loss_rows(entries: Sequence[Entry]) -> Markup | None:
             element("code", entry["name"]) if entry.get("describes") else entry["name"],
             [(entry["loss"], "candidate")],
             value=_loss_text(entry["loss"]),
-            remark=entry.get("describes") or "",
+            remark=_describes(entry),
         )
         for entry in entries
         if entry["loss"]["mean"] is not None
@@ -193,6 +194,13 @@ def _loss_rows(entries: Sequence[Entry]) -> Markup | None:
         reference=(0.0, "zero"),
         tick=lambda value: f"{100 * value:g}".replace("-", "−"),
     )
+
+
+def _describes(entry: Entry) -> str:
+    """Say what a measurement is, and which others are exchanged with it."""
+    twins = [name for name in entry.get("members", ()) if name != entry["name"]]
+    others = f"with {', '.join(twins[:3])}{' and others' if len(twins) > 3 else ''}"
+    return "; ".join(filter(None, [entry.get("describes"), others if twins else ""]))
 
 
 def _map(document: Document) -> dict[str, Any] | None:
