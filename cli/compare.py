@@ -93,6 +93,12 @@ def compare(
         bool,
         typer.Option(help="Fit candidates also on a tenth, a quarter and half of the groups."),
     ] = True,
+    counterfactuals: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Unseen images to change and ask about again; 0 for none."
+        ),
+    ] = 200,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> Outcome:
@@ -134,6 +140,7 @@ def compare(
         external=external,
         finetuning={name: value for name, value in finetuning.items() if value is not None},
         learning_curve=learning_curve,
+        counterfactuals=counterfactuals,
         command=shlex.join(["hybridleuk", "compare", *arguments_as_typed()]),
         **parameters,
     )

@@ -31,6 +31,7 @@ _MADE = (_SMEARS, _NEW, _COMPARISON, _FEATURES, _MODEL, _PREDICTIONS)
 _STEPS = 6
 _FOLDS = 3
 _PATIENTS, _NEW_PATIENTS, _EACH = 16, 4, 8
+_CHANGED = 60
 _FINETUNING = {"epochs": 8, "image_size": 64}
 
 
@@ -143,6 +144,7 @@ def _compare(run: _Demo, manifest: Manifest) -> Comparison:
         seed=run.seed,
         directory=run.path(_COMPARISON),
         finetuning=_FINETUNING,
+        counterfactuals=_CHANGED,
         **{name: value for name, value in run.parameters.items() if name != "random_state"},
     )
     result.write(run.path(_COMPARISON))

@@ -93,6 +93,7 @@ def compare(
     external: Mapping[str, Manifest] | None = None,
     finetuning: Mapping[str, Any] | None = None,
     learning_curve: bool = True,
+    counterfactuals: int = 200,
     command: str | None = None,
     **features: Any,
 ) -> Comparison:
@@ -115,6 +116,9 @@ def compare(
         Parameters of :class:`hybridleuk.FineTunedCNN`, such as ``{"epochs": 10}``.
     learning_curve : bool, default True
         Fit candidates that are fitted quickly also on shares of each training part.
+    counterfactuals : int, default 200
+        How many unseen images are changed (background exchanged, stain shifted, blurred, ...) to
+        see what each fitted candidate loses; 0 for none.
     command : str, optional
         What the user typed, for the report.
     **features
@@ -145,7 +149,7 @@ def compare(
         external=others or None,
         notes=_notes(estimators),
         cache=cache,
-        probes=_probes(estimators, seed),
+        probes=_probes(estimators, seed, counterfactuals, cache),
         learning_curve=_quickly_fitted(estimators) if learning_curve else (),
         command=command,
     )
@@ -165,9 +169,15 @@ def _extract_once(estimators: Mapping[str, Any], manifest: Manifest) -> None:
         extractor.transform(manifest.paths)
 
 
-def _probes(estimators: Mapping[str, Any], seed: int) -> list[Probe]:
+def _probes(
+    estimators: Mapping[str, Any], seed: int, counterfactuals: int, cache: Any
+) -> list[Probe]:
     """Make the questions that the fitted candidates are asked."""
+    from hybridleuk.evaluation.counterfactual_probe import Counterfactuals
+
     probes: list[Probe] = [PermutationProbe(random_state=seed)]
+    if counterfactuals:
+        probes.append(Counterfactuals(counterfactuals, cache))
     if any("epochs" in getattr(e, "get_params", dict)() for e in estimators.values()):
         from hybridleuk.models.attention import AttentionProbe  # loads torch
 

@@ -181,8 +181,8 @@ def fingerprint(candidate: str, *parts: Any) -> str:
 def describe(value: Any) -> Any:
     """Describe a setting so that equal settings read equal in every process, others do not.
 
-    An estimator, as a dataclass, becomes its class and parameters, a path to a file gets the hash of its content,
-    a function the hash of its code.
+    An estimator or dataclass becomes its class and parameters, a path to a file gets the hash of
+    its content, a function the hash of its code.
     """
     if value is None or isinstance(value, (bool, int, float)):
         return value if value is None else f"{type(value).__name__} {value!r}"

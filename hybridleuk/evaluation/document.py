@@ -18,6 +18,7 @@ from hybridleuk.data.splits import Fold
 from hybridleuk.evaluation.attention import attention_section
 from hybridleuk.evaluation.comparison import Comparison
 from hybridleuk.evaluation.context import Context, Results
+from hybridleuk.evaluation.counterfactuals import counterfactuals_section
 from hybridleuk.evaluation.crossval import Study
 from hybridleuk.evaluation.embedding_map import map_section
 from hybridleuk.evaluation.importance import importance_section
@@ -44,6 +45,7 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision",
 
 # Further sections of the document: key and what makes it. A section is plain data, or ``None``.
 SECTIONS: dict[str, Callable[[Context], Any]] = {
+    "counterfactuals": counterfactuals_section,
     "learning_curve": learning_curve_section,
     "importance": importance_section,
     "map": map_section,
