@@ -296,7 +296,7 @@ class Manifest:
     def subset(self, index: Any) -> Manifest:
         """Return the rows that a boolean or integer `index` picks; skipped files stay listed."""
         picked = self.frame.iloc[
-            np.flatnonzero(index) if getattr(index, "dtype", None) == bool else index
+            np.flatnonzero(index) if np.asarray(index).dtype.kind == "b" else index
         ]
         return replace(self, frame=picked.reset_index(drop=True))
 
