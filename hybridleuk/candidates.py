@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hybridleuk.data.manifest import Manifest
-from hybridleuk.embeddings.backbones import backbones_of
-from hybridleuk.exceptions import InputError
-from hybridleuk.hybrid import FEATURES, HybridFeatures
-from hybridleuk.models.hybrid import CLASSIFIERS, HybridClassifier
+from hybridleuk.models.hybrid import HybridClassifier
 from hybridleuk.models.importance import PermutationProbe
+from hybridleuk.models.named import (
+    CANDIDATES,
+    DEFAULT_CANDIDATES,
+    make_candidate,
+    make_candidates,
+    parts_of,
+)
 
 if TYPE_CHECKING:
     from hybridleuk.evaluation.compare import Comparison
@@ -19,66 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CANDIDATES", "DEFAULT_CANDIDATES", "compare", "make_candidate", "make_candidates"]
 
-FINE_TUNED = "finetuned"
-CANDIDATES = (*(f"{f}+{c}" for f in FEATURES for c in CLASSIFIERS), FINE_TUNED)
 MOST_CURVES = 6
-DEFAULT_CANDIDATES = ("morphology+svm", "deep+svm", "hybrid+svm", "hybrid+xgboost", FINE_TUNED)
-
-
-def make_candidate(
-    name: str, *, finetuning: Mapping[str, Any] | None = None, **features: Any
-) -> Any:
-    """Make the unfitted classifier that a name stands for.
-
-    Parameters
-    ----------
-    name : str
-        ``"<features>+<classifier>"``, such as ``"hybrid+svm"``, or ``"finetuned"``.
-    finetuning : mapping, optional
-        Parameters of :class:`hybridleuk.FineTunedCNN` beyond those shared with the features.
-    **features
-        Parameters of :class:`hybridleuk.HybridClassifier`: backbone, weights, view, cache, ...
-
-    Examples
-    --------
-    >>> from hybridleuk.candidates import make_candidate
-    >>> make_candidate("morphology+xgboost").classifier
-    'xgboost'
-    """
-    if name not in CANDIDATES:
-        raise InputError(f"No candidate {name!r}; known are {', '.join(CANDIDATES)}.")
-    if name == FINE_TUNED:
-        return _finetuned(features, finetuning or {})
-    kind, classifier = name.split("+")
-    return HybridClassifier(classifier, kind, **features)  # type: ignore[arg-type]
-
-
-def make_candidates(
-    candidates: Iterable[str | tuple[str, Any]],
-    *,
-    finetuning: Mapping[str, Any] | None = None,
-    **features: Any,
-) -> dict[str, Any]:
-    """Make every candidate; pairs of a name and an estimator of one's own are taken as they are.
-
-    Raises
-    ------
-    InputError
-        A name is unknown or given twice, or there is no candidate.
-    """
-    made: dict[str, Any] = {}
-    for candidate in candidates:
-        if isinstance(candidate, str):
-            name = candidate
-            estimator = make_candidate(name, finetuning=finetuning, **features)
-        else:
-            name, estimator = candidate
-        if name in made:
-            raise InputError(f"The candidate {name!r} is given twice; name each once.")
-        made[name] = estimator
-    if not made:
-        raise InputError(f"No candidate given; known are {', '.join(CANDIDATES)}.")
-    return made
 
 
 def compare(
@@ -159,7 +104,8 @@ def _extract_once(estimators: Mapping[str, Any], manifest: Manifest) -> None:
     """Fill the cache before the first fold, so that no candidate pays for another's features."""
     extractors = {
         repr(extractor): extractor
-        for estimator in estimators.values()
+        for whole in estimators.values()
+        for estimator in parts_of(whole)
         if isinstance(estimator, HybridClassifier) and estimator.cache is not None
         for extractor in estimator.unfitted_features().extractors().values()
     }
@@ -198,13 +144,15 @@ def _quickly_fitted(estimators: Mapping[str, Any]) -> list[str]:
 
 
 def _fitted_slowly(estimator: Any) -> bool:
+    if len(list(parts_of(estimator))) > 1:  # each of them is fitted several times
+        return True
     if isinstance(estimator, HybridClassifier):
         return estimator.classifier == "xgboost" and estimator.features != "morphology"
     return "epochs" in getattr(estimator, "get_params", dict)()
 
 
 def _notes(estimators: Mapping[str, Any]) -> list[str]:
-    random = [name for name, e in estimators.items() if _has_random_weights(e)]
+    random = [name for name, e in estimators.items() if any(map(_has_random_weights, parts_of(e)))]
     if not random:
         return []
     return [
@@ -217,18 +165,3 @@ def _has_random_weights(estimator: Any) -> bool:
     weights = getattr(estimator, "weights", None)
     listed = weights if isinstance(weights, (list, tuple)) else [weights]
     return "random" in listed and getattr(estimator, "features", "deep") != "morphology"
-
-
-def _finetuned(features: Mapping[str, Any], finetuning: Mapping[str, Any]) -> Any:
-    from hybridleuk.models.finetuned import FineTunedCNN
-
-    backbone = backbones_of(features.get("backbone", HybridFeatures().backbone))[0]
-    weights = features.get("weights", "default")
-    weights = weights[0] if isinstance(weights, (list, tuple)) else weights
-    accepted = FineTunedCNN().get_params()
-    shared = {
-        name: value
-        for name, value in features.items()
-        if name in accepted and name not in ("precision",)
-    }
-    return FineTunedCNN(**{**shared, "backbone": backbone, "weights": weights, **finetuning})

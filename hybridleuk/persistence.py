@@ -40,7 +40,7 @@ from hybridleuk.embeddings.backbones import (
 )
 from hybridleuk.embeddings.described import metadata_for
 from hybridleuk.exceptions import InputError, ModelFileError, OutputError
-from hybridleuk.models.hybrid import HybridClassifier
+from hybridleuk.models.hybrid import CLASSIFIERS, HybridClassifier
 
 if TYPE_CHECKING:
     from hybridleuk.models.finetuned import FineTunedCNN
@@ -58,6 +58,8 @@ _TRUSTED = {
     "hybridleuk.scaling.BlockScaler",
     "hybridleuk.models.classifiers.SVMClassifier",
     "hybridleuk.models.classifiers.XGBoostClassifier",
+    "hybridleuk.models.linear.LogisticClassifier",
+    "hybridleuk.models.neighbors.KNNClassifier",
     "hybridleuk.models.uncertainty.PredictionSets",
 }
 _MACHINE_DEPENDENT: dict[str, Any] = {"cache": "default", "device": "auto", "workers": None}
@@ -159,7 +161,7 @@ def _described(model: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
 def _described_hybrid(model: HybridClassifier) -> tuple[dict[str, Any], dict[str, bytes]]:
     import skops.io
 
-    _check_networks(model)
+    _check_parts(model)
     head = copy.copy(model.head_)
     members = {}
     if hasattr(head, "booster_"):
@@ -200,8 +202,14 @@ def _weights_member(name: str) -> str:
     return f"weights/{file_name(name)}.safetensors"
 
 
-def _check_networks(model: HybridClassifier) -> None:
+def _check_parts(model: HybridClassifier) -> None:
     """Refuse what a file without code cannot bring back."""
+    if model.classifier not in CLASSIFIERS:
+        raise InputError(
+            f"The classifier {type(model.classifier).__name__} is one's own, and a model file "
+            f"holds no code that could bring it back; fit with one of {', '.join(CLASSIFIERS)}, "
+            "or keep the Python object itself."
+        )
     own = [name for name in backbones_of(model.backbone) if is_module(name)]
     if own and model.features != "morphology":
         raise InputError(

@@ -9,13 +9,19 @@ from hybridleuk.data.artificial import draw_study
 from hybridleuk.exceptions import InputError
 from hybridleuk.models.finetuned import FineTunedCNN
 from hybridleuk.models.hybrid import HybridClassifier
+from hybridleuk.models.named import parts_of
+
+
+LATE = ("late+svm", "late+xgboost", "finetuned+morphology")
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_every_name_makes_a_classifier(name):
     made = make_candidate(name, weights="random", finetuning={"epochs": 3})
-    assert isinstance(made, FineTunedCNN if name == "finetuned" else HybridClassifier)
-    assert made.weights == "random"
+    parts = list(parts_of(made))
+    assert len(parts) == (2 if name in LATE else 1)
+    assert all(isinstance(part, (FineTunedCNN, HybridClassifier)) for part in parts)
+    assert {part.weights for part in parts} == {"random"}
 
 
 def test_options_reach_the_network():

@@ -7,57 +7,31 @@ divided once more (calibration, tuning), a group stays on one side.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk.data.splits import Fold, inner_folds
-from hybridleuk.exceptions import SplitError
+from hybridleuk.models.boosting import BinnedTable, boosted
 from hybridleuk.models.calibration import fit_slope, pairwise_log_probabilities
+from hybridleuk.models.kernels import radial_kernel, squared_distances
 from hybridleuk.models.memory import check_kernel_memory
+from hybridleuk.models.tabular import TUNING_FOLDS, TabularClassifier
 
 __all__ = ["SVMClassifier", "XGBoostClassifier", "inner_folds"]
 
 Array = npt.NDArray[Any]
-_WORTH_THREADS = 10_000_000
 _COLUMNS = 400
 _BINS = 64
 
 
-class _TabularClassifier(ClassifierMixin, BaseEstimator):
-    """What both classifiers share: validation, inner folds, the most probable class."""
-
-    def _validated(self, X: Any, y: Any) -> tuple[Array, Array]:
-        checked, labels = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(labels)
-        self.classes_ = np.unique(labels)
-        if len(self.classes_) < 2:
-            raise SplitError(
-                f"Found one class only, {self.classes_[0]!s}; a classifier needs at least two."
-            )
-        return checked, labels
-
-    def _validated_new(self, X: Any) -> Array:
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)
-
-    def predict(self, X: Any) -> Array:
-        """Return the most probable class of each row."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[np.argmax(probabilities, axis=1)]
-
-
-class SVMClassifier(_TabularClassifier):
+class SVMClassifier(TabularClassifier):
     """Support vector machine whose probabilities are calibrated on inner, group-disjoint folds.
 
     The machine is fitted on all rows. Each of its decisions between two classes becomes a
@@ -79,8 +53,8 @@ class SVMClassifier(_TabularClassifier):
     calibration_folds : int, default 3
         Inner folds; fewer are used where a class has fewer images or groups.
     tune : bool, default False
-        Choose `C` from 1, 10, 100 and `gamma` from a quarter, one and four times "scale" by
-        balanced accuracy on the inner folds.
+        Choose `C` from 1, 10, 100 and `gamma` from a quarter, one and four times what is given by
+        balanced accuracy on three inner folds.
     random_state : int, default 0
 
     Attributes
@@ -103,6 +77,11 @@ class SVMClassifier(_TabularClassifier):
     >>> SVMClassifier().fit(X, y).predict_proba(X[:1]).round(1)
     array([[1., 0., 0.]])
     """
+
+    SPACE: ClassVar[dict[str, tuple[float, ...]]] = {
+        "gamma_factor": (1.0, 0.25, 4.0),
+        "C": (10.0, 1.0, 100.0),
+    }
 
     def __init__(
         self,
@@ -141,11 +120,12 @@ class SVMClassifier(_TabularClassifier):
         X, y = self._validated(X, y)
         check_kernel_memory(len(X), tuned=self.tune, folds=self.calibration_folds)
         folds = inner_folds(y, groups, self.calibration_folds, self.random_state)
-        distances = euclidean_distances(X, squared=True)
+        distances = squared_distances(X)
         C, self.gamma_ = self.C, _gamma(X, self.gamma)
         if self.tune and folds:
-            C, self.gamma_ = self._tuned(distances, y, folds)
-        kernel = _kernel(distances, self.gamma_, out=distances)
+            searched = inner_folds(y, groups, TUNING_FOLDS, self.random_state)
+            C, self.gamma_ = self._tuned(distances, y, searched)
+        kernel = radial_kernel(distances, self.gamma_, out=distances)
         self.machine_ = self._machine(C).fit(kernel, y)
         self.support_vectors_ = X[self.machine_.support_]
         self.calibration_ = "inner folds" if folds else "training scores"
@@ -167,8 +147,8 @@ class SVMClassifier(_TabularClassifier):
         folds = inner_folds(y, groups, self.calibration_folds, self.random_state)
         if not folds:
             return None
-        distances = euclidean_distances(np.asarray(X), squared=True)
-        kernel = _kernel(distances, self.gamma_, out=distances)
+        distances = squared_distances(np.asarray(X))
+        kernel = radial_kernel(distances, self.gamma_, out=distances)
         decisions = _held_out_decisions(self.machine_, kernel, np.asarray(y), folds)
         return np.exp(pairwise_log_probabilities(decisions, self.slope_))
 
@@ -177,7 +157,7 @@ class SVMClassifier(_TabularClassifier):
         X = self._validated_new(X)
         # The machine asks for a column per training row, but reads those of support vectors only.
         kernel = np.zeros((len(X), self.machine_.shape_fit_[0]))
-        distances = euclidean_distances(X, self.support_vectors_, squared=True)
+        distances = squared_distances(X, self.support_vectors_)
         kernel[:, self.machine_.support_] = np.exp(-self.gamma_ * distances)
         return np.exp(pairwise_log_probabilities(_decisions(self.machine_, kernel), self.slope_))
 
@@ -194,9 +174,10 @@ class SVMClassifier(_TabularClassifier):
         """Choose C and gamma by balanced accuracy on inner folds; ties go to the first."""
         best, chosen = -1.0, (self.C, self.gamma_)
         kernel = np.empty_like(distances)
-        for gamma in (self.gamma_, self.gamma_ / 4, self.gamma_ * 4):
-            _kernel(distances, gamma, out=kernel)
-            for C in (10.0, 1.0, 100.0):
+        for factor in self.SPACE["gamma_factor"]:
+            gamma = factor * self.gamma_
+            radial_kernel(distances, gamma, out=kernel)
+            for C in self.SPACE["C"]:
                 machine = self._machine(C)
                 found = np.empty_like(y)
                 for train, test in folds:
@@ -208,7 +189,7 @@ class SVMClassifier(_TabularClassifier):
         return chosen
 
 
-class XGBoostClassifier(_TabularClassifier):
+class XGBoostClassifier(TabularClassifier):
     """Gradient-boosted trees with balanced classes, on any labels.
 
     Parameters
@@ -220,15 +201,15 @@ class XGBoostClassifier(_TabularClassifier):
     subsample : float, default 0.8
         Share of rows that each tree sees.
     colsample_bytree : float, optional
-        Share of columns that each tree sees; by default 0.3, but no more than 400 columns, so that
-        wide embeddings do not take hours.
+        Share of columns that each block of ten rounds sees; by default 0.3, but no more than 400
+        columns (:mod:`hybridleuk.models.boosting`).
     class_weight : "balanced", dict or None, default "balanced"
     tune : bool, default False
-        Choose `max_depth` from 3 and 6 and `learning_rate` from 0.05 and 0.2 by balanced accuracy
-        on three inner, group-disjoint folds.
-    n_jobs : int or None, default None
-        Threads; ``None`` is one for tables of fewer than ten million values, where threads wait for
-        each other longer than they work, and every core for larger ones.
+        Choose `max_depth` from 3, 4 and 6 and `learning_rate` from 0.05, 0.1 and 0.2 by balanced
+        accuracy on three inner, group-disjoint folds.
+    n_jobs : int or None, default 1
+        Threads; on tables of a block's width more of them wait longer than they work. ``None`` is
+        every core.
     random_state : int, default 0
 
     Attributes
@@ -245,6 +226,11 @@ class XGBoostClassifier(_TabularClassifier):
     array([0, 0, 0])
     """
 
+    SPACE: ClassVar[dict[str, tuple[float, ...]]] = {
+        "max_depth": (4, 3, 6),
+        "learning_rate": (0.1, 0.05, 0.2),
+    }
+
     def __init__(
         self,
         n_estimators: int = 200,
@@ -255,7 +241,7 @@ class XGBoostClassifier(_TabularClassifier):
         colsample_bytree: float | None = None,
         class_weight: Any = "balanced",
         tune: bool = False,
-        n_jobs: int | None = None,
+        n_jobs: int | None = 1,
         random_state: int | None = 0,
     ) -> None:
         self.n_estimators = n_estimators
@@ -281,8 +267,9 @@ class XGBoostClassifier(_TabularClassifier):
         X, y = self._validated(X, y)
         codes = np.searchsorted(self.classes_, y)
         weights = compute_sample_weight(self.class_weight, y)
-        chosen = self._searched(X, y, groups) if self.tune else {}
-        self.booster_ = self._boosted(X, codes, weights, chosen)
+        chosen = self._searched(X, codes, weights, groups) if self.tune else {}
+        table = self._binned(X, codes, weights)
+        self.booster_ = boosted(table, self._parameters(chosen), self.n_estimators)
         return self
 
     def predict_proba(self, X: Any) -> Array:
@@ -296,49 +283,53 @@ class XGBoostClassifier(_TabularClassifier):
         probabilities = scores.astype(np.float64)
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
-    def held_out_probabilities(self, X: Any, y: Any, groups: Any = None) -> Array | None:
-        """Return probabilities of training rows by trees that left them out, on three folds.
+    def _binned(self, X: Array, codes: Array, weights: Array) -> BinnedTable:
+        share = self.colsample_bytree or min(0.3, _COLUMNS / X.shape[1])
+        return BinnedTable.of(
+            X,
+            codes,
+            weights,
+            width=max(1, round(share * X.shape[1])),
+            rounds=self.n_estimators,
+            bins=_BINS,
+            seed=self.random_state or 0,
+            threads=self.n_jobs,
+        )
 
-        ``None`` where a class has a single image or group, so that nothing can be left out.
-        """
-        check_is_fitted(self)
-        X, y = np.asarray(X), np.asarray(y)
-        held_out = np.empty((len(X), len(self.classes_)))
-        folds = inner_folds(y, groups, 3, self.random_state)
-        for train, test in folds:
-            held_out[test] = clone(self).fit(X[train], y[train]).predict_proba(X[test])
-        return held_out if folds else None
-
-    def _boosted(self, X: Array, codes: Array, weights: Array, chosen: dict[str, Any]) -> Any:
-        import xgboost
-
+    def _parameters(self, chosen: dict[str, Any]) -> dict[str, Any]:
         many = len(self.classes_) > 2
-        threads = self.n_jobs or (1 if X.size < _WORTH_THREADS else None)
-        parameters = {
+        return {
             "objective": "multi:softprob" if many else "binary:logistic",
             "tree_method": "hist",
             "max_depth": self.max_depth,
             "learning_rate": self.learning_rate,
             "subsample": self.subsample,
             "max_bin": _BINS,
-            "colsample_bytree": self.colsample_bytree or min(0.3, _COLUMNS / X.shape[1]),
             "seed": self.random_state or 0,
             **({"num_class": len(self.classes_)} if many else {}),
-            **({"nthread": threads} if threads else {}),
+            **({"nthread": self.n_jobs} if self.n_jobs else {}),
             **chosen,
         }
-        data = xgboost.DMatrix(X.astype(np.float32), codes, weight=weights)
-        return xgboost.train(parameters, data, self.n_estimators)
 
-    def _searched(self, X: Array, y: Array, groups: Any) -> dict[str, Any]:
-        folds = inner_folds(y, groups, 3, self.random_state)
-        if not folds:
-            return {}
-        grid = {"max_depth": [3, 6], "learning_rate": [0.05, 0.2]}
-        search = GridSearchCV(
-            clone(self).set_params(tune=False), grid, scoring="balanced_accuracy", cv=folds
-        )
-        return dict(search.fit(X, y).best_params_)
+    def _searched(self, X: Array, codes: Array, weights: Array, groups: Any) -> dict[str, Any]:
+        """Choose by balanced accuracy on inner folds, each binned once; ties go to the first."""
+        import xgboost
+
+        settings = self.settings()
+        called = np.empty((len(settings), len(codes)), dtype=int)
+        folds = inner_folds(codes, groups, TUNING_FOLDS, self.random_state)
+        for train, test in folds:
+            table = self._binned(X[train], codes[train], weights[train])
+            unseen = xgboost.DMatrix(X[test].astype(np.float32))
+            for number, setting in enumerate(settings):
+                trees = boosted(table, self._parameters(setting), self.n_estimators)
+                called[number, test] = _most_probable(trees.predict(unseen))
+        scores = [balanced_accuracy_score(codes, found) for found in called] if folds else [0]
+        return settings[int(np.argmax(scores))] if folds else {}
+
+
+def _most_probable(scores: Array) -> Array:
+    return scores.argmax(axis=1) if scores.ndim > 1 else (scores > 0.5).astype(int)
 
 
 def _gamma(X: Array, gamma: float | str) -> float:
@@ -346,12 +337,6 @@ def _gamma(X: Array, gamma: float | str) -> float:
         return float(gamma)
     variance = float(X.var())
     return 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
-
-
-def _kernel(distances: Array, gamma: float, out: Array) -> Array:
-    """Make a radial kernel of squared distances in a given place: each copy is 8 n^2 bytes."""
-    np.multiply(distances, -gamma, out=out)
-    return np.exp(out, out=out)
 
 
 def _held_out_decisions(machine: SVC, kernel: Array, y: Array, folds: list[Fold]) -> Array:

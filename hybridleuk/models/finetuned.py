@@ -123,6 +123,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
     array(['normal', 'ALL'], dtype='<U6')
     """
 
+    uses_all_cores = True  # so that folds of a comparison are trained one after another
+
     def __init__(
         self,
         backbone: str = "squeezenet1_0",

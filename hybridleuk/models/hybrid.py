@@ -1,13 +1,15 @@
-"""The hybrid classifier: features of frozen networks and of morphology into an SVM or XGBoost."""
+"""The hybrid classifier: features of frozen networks and of morphology into a classifier."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk.data.estimators import TakesImages
@@ -16,12 +18,20 @@ from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
 from hybridleuk.hybrid import FeatureKind, HybridFeatures, Measurements
 from hybridleuk.models.classifiers import SVMClassifier, XGBoostClassifier
+from hybridleuk.models.linear import LogisticClassifier
 from hybridleuk.models.memory import check_kernel_memory
+from hybridleuk.models.neighbors import KNNClassifier
+from hybridleuk.models.tabular import TabularClassifier, fit_with_groups, held_out_probabilities
 from hybridleuk.models.uncertainty import PredictionSets
 
 __all__ = ["CLASSIFIERS", "HybridClassifier"]
 
-CLASSIFIERS = ("svm", "xgboost")
+CLASSIFIERS: dict[str, type[TabularClassifier]] = {
+    "svm": SVMClassifier,
+    "xgboost": XGBoostClassifier,
+    "logistic": LogisticClassifier,
+    "knn": KNNClassifier,
+}
 
 
 class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
@@ -29,7 +39,10 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    classifier : {"svm", "xgboost"}, default "svm"
+    classifier : {"svm", "xgboost", "logistic", "knn"} or estimator, default "svm"
+        A scikit-learn classifier of one's own takes the scaled features, an array of shape
+        (n, n_features), needs ``predict_proba``, is given `groups` where its ``fit`` takes them,
+        and keeps its own settings: `class_weight` and `tune` are not for it.
     features : {"hybrid", "morphology", "deep"}, default "hybrid"
     measurements, backbone, weights, view, orientations, layers, pooling
         As in :class:`hybridleuk.HybridFeatures`.
@@ -39,8 +52,8 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     tune : bool, default False
         Search the classifier's settings on inner, group-disjoint folds.
     alpha : float, optional
-        Accepted risk of prediction sets, such as 0.1; without it none are made. XGBoost is then
-        fitted three more times, on inner folds.
+        Accepted risk of prediction sets, such as 0.1; without it none are made. Classifiers other
+        than the SVM are then fitted three more times, on inner folds.
     random_state : int, default 0
 
     Attributes
@@ -48,7 +61,8 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
     features_ : HybridFeatures
         Fitted scaling; extraction itself learns nothing.
-    head_ : SVMClassifier or XGBoostClassifier
+    head_ : classifier
+        On scaled features.
     prediction_sets_ : PredictionSets or None
         ``None`` without `alpha`, or where a class has a single image or group.
 
@@ -65,7 +79,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        classifier: str = "svm",
+        classifier: Any = "svm",
         features: FeatureKind = "hybrid",
         *,
         measurements: Measurements = "weighted",
@@ -74,7 +88,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         view: str = "image",
         orientations: int = 1,
         layers: str | Sequence[str] = "upper",
-        pooling: str = "avg+max",
+        pooling: str = "stained+center",
         spacing: float | None = None,
         class_weight: Any = "balanced",
         tune: bool = False,
@@ -132,7 +146,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         table = X if isinstance(X, FeatureTable) else self.unfitted_features().extract(X)
         self.features_ = self.unfitted_features().fit(table)
         scaled = self.features_.transform(table)
-        self.head_ = head.fit(scaled, labels, groups)
+        self.head_ = fit_with_groups(head, scaled, labels, groups)
         self.classes_ = self.head_.classes_
         self.prediction_sets_ = self._prediction_sets(scaled, labels, groups)
         return self
@@ -140,7 +154,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return probabilities of shape (n, n_classes), columns in the order of ``classes_``."""
         check_is_fitted(self)
-        return self.head_.predict_proba(self.features_.transform(X))
+        return np.asarray(self.head_.predict_proba(self.features_.transform(X)))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the most probable class of each image."""
@@ -150,7 +164,9 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     def _prediction_sets(self, X: Any, labels: Any, groups: Any) -> PredictionSets | None:
         if self.alpha is None:
             return None
-        held_out = self.head_.held_out_probabilities(X, labels, groups)
+        own = getattr(self.head_, "held_out_probabilities", None)
+        ask = own if own is not None else partial(held_out_probabilities, self.head_)
+        held_out = ask(X, labels, groups)
         if held_out is None:
             return None
         codes = np.searchsorted(self.classes_, labels)
@@ -161,16 +177,34 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         names = HybridFeatures().get_params(deep=False)
         return HybridFeatures(**{name: getattr(self, name) for name in names})
 
-    def _head(self) -> SVMClassifier | XGBoostClassifier:
-        options = {
-            "class_weight": self.class_weight,
-            "tune": self.tune,
-            "random_state": self.random_state,
-        }
-        if self.classifier == "svm":
-            return SVMClassifier(**options)
-        if self.classifier == "xgboost":
-            return XGBoostClassifier(**options)
-        raise InputError(
-            f"classifier is {self.classifier!r}; expected one of {', '.join(CLASSIFIERS)}."
-        )
+    def tuning(self) -> dict[str, Any] | None:
+        """Return the space that is searched when tuning, as the classifier states it, or None."""
+        head = self._head()
+        return head.tuning() if isinstance(head, TabularClassifier) else None
+
+    def stored_bytes(self) -> int:
+        """Return the bytes of the fitted classifier, the networks it embeds with included."""
+        check_is_fitted(self)
+        own = len(pickle.dumps(self, protocol=pickle.HIGHEST_PROTOCOL))
+        networks = [e for n, e in self.features_.extractors().items() if n != "morphology"]
+        states = [extractor.network_state() for extractor in networks]
+        return own + sum(t.nbytes for state in states for t in state.values())
+
+    def _head(self) -> Any:
+        if isinstance(self.classifier, str) and self.classifier in CLASSIFIERS:
+            return CLASSIFIERS[self.classifier](
+                class_weight=self.class_weight,  # type: ignore[call-arg]
+                tune=self.tune,
+                random_state=self.random_state,
+            )
+        if not is_classifier(self.classifier) or isinstance(self.classifier, type):
+            raise InputError(
+                f"classifier is {self.classifier!r}; expected one of {', '.join(CLASSIFIERS)}, or "
+                "a scikit-learn classifier, unfitted."
+            )
+        if self.tune:
+            raise InputError(
+                f"tune is for the classifiers {', '.join(CLASSIFIERS)}; put a "
+                f"{type(self.classifier).__name__} into a GridSearchCV, or leave tune out."
+            )
+        return clone(self.classifier)

@@ -4,14 +4,24 @@ from sklearn.datasets import make_classification
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from hybridleuk.data import splits
+from hybridleuk.data.splits import stratified_folds
 from hybridleuk.exceptions import SplitError
-from hybridleuk.models import classifiers
-from hybridleuk.models.classifiers import SVMClassifier, XGBoostClassifier, inner_folds
+from hybridleuk.models.classifiers import SVMClassifier, XGBoostClassifier
+from hybridleuk.models.linear import LogisticClassifier
+from hybridleuk.models.neighbors import KNNClassifier
+
+MAKERS = [SVMClassifier, XGBoostClassifier, LogisticClassifier, KNNClassifier]
 
 
 @pytest.mark.filterwarnings("ignore:A class has a single image")
 @parametrize_with_checks(
-    [SVMClassifier(), XGBoostClassifier(n_estimators=10, colsample_bytree=1.0, n_jobs=1)]
+    [
+        SVMClassifier(),
+        XGBoostClassifier(n_estimators=10, colsample_bytree=1.0),
+        LogisticClassifier(),
+        KNNClassifier(),
+    ]
 )
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
@@ -23,7 +33,7 @@ def table():
     return X, np.array(["blast", "lymphocyte", "monocyte"])[y], np.repeat(np.arange(30), 10)
 
 
-@pytest.mark.parametrize("make", [SVMClassifier, XGBoostClassifier])
+@pytest.mark.parametrize("make", MAKERS)
 def test_learns_and_gives_probabilities(table, make):
     X, y, groups = table
     train, test = next(GroupKFold(3).split(X, y, groups))
@@ -33,17 +43,17 @@ def test_learns_and_gives_probabilities(table, make):
     assert (fitted.predict(X[test]) == y[test]).mean() > 0.6
 
 
-@pytest.mark.parametrize("make", [SVMClassifier, XGBoostClassifier])
+@pytest.mark.parametrize("make", MAKERS)
 def test_tuning_keeps_groups_apart(table, make, monkeypatch):
     X, y, groups = table
     seen = []
 
-    def spying(labels, members, n_splits, random_state):
-        folds = inner_folds(labels, members, n_splits, random_state)
+    def spying(labels, members, **options):
+        folds = stratified_folds(labels, members, **options)
         seen.extend((set(members[a]), set(members[b])) for a, b in folds)
         return folds
 
-    monkeypatch.setattr(classifiers, "inner_folds", spying)
+    monkeypatch.setattr(splits, "stratified_folds", spying)
     options = {"n_estimators": 5} if make is XGBoostClassifier else {}
     make(tune=True, **options).fit(X, y, groups)
     assert seen
@@ -69,7 +79,7 @@ def test_single_group_of_a_class_is_said(table):
         assert SVMClassifier().fit(X, y, groups).calibration_ == "training scores"
 
 
-@pytest.mark.parametrize("make", [SVMClassifier, XGBoostClassifier])
+@pytest.mark.parametrize("make", MAKERS)
 def test_one_class_is_refused(make):
     with pytest.raises(SplitError, match="one class only, blast"):
         make().fit(np.eye(4), ["blast"] * 4)
