@@ -58,9 +58,13 @@ def evidence_picture(
     left = width + _MARGIN
     draw.text((left, 8), title, fill=_INK, font=_font(20))
     strong = [(name, w) for name, w in weights.items() if abs(w) >= _LEAST][:_MOST]
-    strong.sort(key=lambda item: -item[1])
+    if not len(cells):
+        words, remarkable = "No leukocyte was found: every measurement is 0.", {}
+        draw.text((left, _HEIGHT - 24), words, fill=_INK, font=_font(14))
+        strong = strong[: _MOST - 1]
     if not strong:
         draw.text((left, _TITLE), "No single group changes the call.", fill=_GRAY, font=_font(14))
+    strong.sort(key=lambda item: -item[1])
     reach = max([_FULL, *(abs(weight) for _, weight in strong)])
     for row, (name, weight) in enumerate(strong):
         _draw_bar(

@@ -28,6 +28,7 @@ __all__ = ["optional_figures"]
 
 Document = Mapping[str, Any]
 Entry = Mapping[str, Any]
+_FIRST = 8
 CALIBRATION_MARKS = ("hollow", "candidate", "third")
 
 
@@ -80,12 +81,16 @@ def _shortcuts(document: Document) -> Markup | None:
     if not shortcuts:
         return None
     rows = [Dots(best["name"], [(best["balanced_accuracy"], "candidate")], remark="the best")]
-    for entry in shortcuts:
+    for entry in sorted(shortcuts, key=_for_contrast):
         value = {"mean": entry["balanced_accuracy"], "low": entry["low"], "high": entry["high"]}
-        kind = "contrast" if entry.get("kind") == "contrast" else "shortcut"
+        kind = "contrast" if _for_contrast(entry) else "shortcut"
         rows.append(Dots(entry["name"], [(value, kind)], remark=entry.get("description", "")))
     low = _floor(rows, chance)
     return dot_figure(rows, "balanced accuracy", low=low, high=1.0, reference=(chance, "chance"))
+
+
+def _for_contrast(shortcut: Entry) -> bool:
+    return shortcut.get("kind") == "contrast"
 
 
 def _counterfactuals(document: Document) -> Markup:
@@ -163,7 +168,8 @@ def _importance(document: Document) -> list[dict[str, Any]]:
         {
             "candidate": entry["candidate"],
             "blocks": _loss_rows(entry["blocks"]),
-            "measurements": _loss_rows(entry["measurements"]),
+            "measurements": _loss_rows(entry["measurements"][:_FIRST]),
+            "further": _loss_rows(entry["measurements"][_FIRST:]),
         }
         for entry in entries
     ]
