@@ -38,7 +38,10 @@ EXAMPLE = (
 )
 FINISHED = "report.html"
 UNFINISHED = ("folds", "comparison.json")
-RESULTS = ("report.html", "comparison.json", "predictions.parquet", "external.parquet", "folds")
+RESULTS = (
+    *("report.html", "comparison.json", "predictions.parquet", "external.parquet", "folds"),
+    *("table.csv", "table.md", "table.tex", "model_card.md"),
+)
 
 
 def compare(
