@@ -147,6 +147,19 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
         """Return scaled features of shape (n, n_features)."""
+        return self.scaler_.transform(self._checked(X).matrix())
+
+    def deviations(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return how far each feature lies from the mean of the images that were fitted.
+
+        In their standard deviations, of shape (n, n_features); 0 where the feature did not vary.
+        """
+        values = self._checked(X).matrix()
+        away: npt.NDArray[np.float64] = (values - self.scaler_.mean_) / self.scaler_.spread_
+        return away
+
+    def _checked(self, X: Any) -> FeatureTable:
+        """Take features, made in the way of those that were fitted, of images or of a table."""
         check_is_fitted(self)
         self._check_versions(X)
         table = self._table(X)
@@ -156,7 +169,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
                 f"The features have the blocks {found}; fitted were {self.blocks_}. "
                 "Extract them with the same settings."
             )
-        return self.scaler_.transform(table.matrix())
+        return table
 
     def extract(self, X: Any) -> FeatureTable:
         """Measure and embed images without scaling anything: what ``hybridleuk extract`` writes.

@@ -24,7 +24,7 @@ LAYERS = (
     ("models",),
     ("report",),
     ("evaluation",),
-    ("candidates", "persistence", "prediction"),
+    ("candidates", "explanation", "persistence", "prediction"),
     ("counting",),
     ("cli",),
 )

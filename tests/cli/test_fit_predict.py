@@ -122,3 +122,42 @@ def test_a_model_never_takes_the_place_of_its_features(run, tmp_path):
     ended = run("fit", tmp_path / "f.parquet", "-o", tmp_path / "f.parquet", "--overwrite")
     assert ended.status == 1
     assert "would lie among what is written" in ended.err
+
+
+def test_predictions_are_explained(run, smears, tmp_path):
+    model, why = tmp_path / "m.hleuk", tmp_path / "why"
+    assert run("fit", smears, "-o", model, "--features", "morphology").status == 0
+    table = tmp_path / "p.csv"
+    arguments = ("predict", model, smears, "-o", table, "--explain", why)
+    ended = run(*arguments, "--json")
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["explained"] == str(why)
+    listed, predicted = pd.read_csv(why / "index.csv"), pd.read_csv(table)
+    assert listed["label"].tolist() == predicted["label"].tolist()
+    assert len(list((why / "explained").iterdir())) == len(predicted) == 16
+
+    refused = run(*arguments[:4], tmp_path / "other.csv", *arguments[5:])
+    assert (refused.status, "holds finished results" in refused.err) == (1, True)
+    assert not (tmp_path / "other.csv").exists()
+    mine = why / "explained" / "mine.jpg"
+    mine.write_text("kept")
+    one = sorted(smears.glob("*/*.png"))[0]
+    again = run("predict", model, one, "-o", table, "--explain", why, "--overwrite")
+    assert again.status == 0, again.err
+    assert len(pd.read_csv(why / "index.csv")) == 1
+    assert len(list((why / "explained").iterdir())) == 2
+    assert mine.read_text() == "kept"
+
+
+def test_an_unfinished_explanation_is_taken_up_and_foreign_lists_are_kept(run, smears, tmp_path):
+    model, why, table = tmp_path / "m.hleuk", tmp_path / "why", tmp_path / "p.csv"
+    assert run("fit", smears, "-o", model, "--features", "morphology").status == 0
+    one = sorted(smears.glob("*/*.png"))[0]
+    (why / "explained").mkdir(parents=True)
+    assert run("predict", model, one, "-o", table, "--explain", why).status == 0
+    (why / "index.csv").write_text("path,overlay\na,b\n")
+    ended = run("predict", model, one, "-o", table, "--explain", why, "--overwrite")
+    assert (ended.status, "is not from this command" in ended.err) == (1, True)
+    assert (why / "index.csv").read_text() == "path,overlay\na,b\n"
+    ended = run("predict", model, one, "-o", table, "--explain", one.parent, "--overwrite")
+    assert (ended.status, "is not from this command" in ended.err) == (1, True), ended.err
