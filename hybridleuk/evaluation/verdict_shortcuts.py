@@ -20,9 +20,11 @@ Document = Mapping[str, Any]
 Entry = Mapping[str, Any]
 
 BACKGROUND = "background color"
+CELLS = "cell only"
 # Share of the best candidate's gain over chance that a baseline has to reach to be an alarm: those
 # that see no cell at all, and those that see cells without detail, which may tell some by right.
 ALARMING = {"around": 0.8, "coarse": 0.95}
+AS_MUCH = 0.05  # balanced accuracy that leukocytes alone may be behind and still explain the rest
 NOTABLE = 0.5
 READS_BACKGROUND = 0.1  # points of balanced accuracy over 100
 ALARMING_SHARE_OF_GAIN = 0.5
@@ -105,6 +107,9 @@ def _notable_sentence(shortcut: Entry, document: Document) -> str:
         if _kind(shortcut) == "around"
         else "that much needs no detail of a cell"
     )
+    cells = _from_cells(shortcut, document) if _kind(shortcut) == "coarse" else None
+    if cells is not None:
+        meaning += f", but may come from the cells, which alone reach {cells:.2f}"
     return (
         f"The {shortcut['name']} alone reaches {shortcut['balanced_accuracy']:.2f}, {share} of the "
         f"best candidate's gain over chance: {meaning}."
@@ -174,8 +179,22 @@ def _is_shown(estimate: Mapping[str, float | None], least: float) -> bool:
 
 
 def _is_alarming(shortcut: Entry, document: Document) -> bool:
-    limit = ALARMING[_kind(shortcut)]
-    return _ratio(shortcut, document) >= limit and shortcut["low"] > chance_of(document)
+    kind = _kind(shortcut)
+    if kind == "coarse" and _from_cells(shortcut, document) is not None:
+        return False
+    above = shortcut["low"] > chance_of(document)
+    return above and _ratio(shortcut, document) >= ALARMING[kind]
+
+
+def _from_cells(shortcut: Entry, document: Document) -> float | None:
+    """Return what leukocytes alone reach, if as much as a baseline that sees them coarsely.
+
+    Then the baseline may have it from their size and color, and proves no shortcut.
+    """
+    alone = [e for e in shortcuts_of(document) if e["name"] == CELLS and _kind(e) == "contrast"]
+    if not alone or alone[0]["balanced_accuracy"] < shortcut["balanced_accuracy"] - AS_MUCH:
+        return None
+    return float(alone[0]["balanced_accuracy"])
 
 
 def _is_notable(shortcut: Entry, document: Document) -> bool:

@@ -85,6 +85,75 @@ def test_other_shortcuts_are_alarming_only_when_they_reach_nearly_all():
     assert alarm.endswith("Likewise, the 8 x 8 thumbnail alone 0.92.")
 
 
+def test_a_coarse_baseline_is_no_alarm_where_the_cells_alone_tell_as_much():
+    cells = {**shortcut("cell only", 0.9), "kind": "contrast"}
+    loud = {**shortcut("8 x 8 thumbnail", 0.92), "kind": "coarse"}
+    assert alarms(document(shortcuts=[loud, {**cells, "balanced_accuracy": 0.5}]))
+    assert alarms(document(shortcuts=[loud, cells])) == []
+    text = said(shortcuts=[loud, cells])
+    assert "needs no detail of a cell, but may come from the cells, which alone reach 0.90" in text
+    around = {**shortcut("background only", 0.92), "kind": "around"}
+    assert alarms(document(shortcuts=[around, cells])), "the cells do not explain the background"
+
+
+def test_a_contrast_is_no_shortcut():
+    cells = {**shortcut("cell only", 0.93), "kind": "contrast"}
+    assert alarms(document(shortcuts=[cells, shortcut("mean color", 0.3)])) == []
+    assert "the strongest, mean color, reaches 0.30" in said(
+        shortcuts=[cells, shortcut("mean color", 0.3)]
+    )
+
+
+def counterfactuals(effect, loss=0.0, unchanged=0.93):
+    changes = [
+        {"name": name, "label": label, "description": "."}
+        for name, label in {
+            "background_of_other_class": "background of another class",
+            "blur": "blurred",
+        }.items()
+    ]
+    entry = {
+        "name": "hybrid+svm",
+        "split": "group",
+        "unchanged": estimate(unchanged),
+        "changes": {
+            "background_of_other_class": {"loss": estimate(0.6)},
+            "blur": {"loss": estimate(loss)},
+        },
+        "background_effect": effect,
+    }
+    return {"n_images": 200, "changes": changes, "candidates": [entry]}
+
+
+def test_a_candidate_that_follows_the_background_is_an_alarm():
+    (alarm,) = alarms(document(counterfactuals=counterfactuals(estimate(0.4, 0.05))))
+    assert alarm == (
+        "Exchanging the background for that of another class costs hybrid+svm 40 points more than "
+        "exchanging it within the class (+35.0 to +45.0): it reads the background."
+    )
+
+
+def test_part_of_it_from_the_background_is_said_and_no_alarm():
+    made = document(counterfactuals=counterfactuals(estimate(0.2, 0.05)))
+    assert alarms(made) == []
+    assert "costs hybrid+svm 20 points more" in " ".join(verdict(made))
+
+
+@pytest.mark.parametrize("effect", [estimate(0.2, 0.25), estimate(0.05, 0.01), None])
+def test_an_exchange_that_disturbs_either_way_is_not_held_against_it(effect):
+    made = document(counterfactuals=counterfactuals(effect))
+    assert alarms(made) == []
+    assert "background" not in " ".join(verdict(made)).replace("background color", "")
+
+
+def test_what_disturbs_is_listed_and_is_no_alarm():
+    made = document(counterfactuals=counterfactuals(None, loss=0.31))
+    assert alarms(made) == []
+    assert "points of balanced accuracy lost on 200 changed images: blurred 31." in " ".join(
+        verdict(made)
+    )
+
+
 def test_nothing_better_than_chance_is_called_that():
     low = [{"name": "deep+svm", "split": "group", "balanced_accuracy": estimate(0.26, 0.05)}]
     text = said(candidates=low, pairs=[])
