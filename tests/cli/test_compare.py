@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+from hybridleuk_cli.compare import RESULTS
+
 QUICK = ("--candidate", "morphology+svm", "--folds", 2, "--workers", 1)
 REGEX = ("--group-regex", r"(P\d+)_")
 
@@ -33,8 +35,12 @@ def test_results_verdict_and_resuming(run, smears, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in folds} == folds, "no fold is fitted twice"
     assert json.loads(resumed.out)["comparison"]["candidates"] == document["candidates"]
 
+    stale = out / "model_card.md"
+    stale.write_text("of an earlier comparison")
     again = run(*arguments, "--overwrite", "--quiet")
     assert (again.status, again.out) == (0, "")
+    assert {path.name for path in out.iterdir()} <= set(RESULTS)
+    assert stale.read_text("utf-8").startswith("# Model card")
     assert {path.stat().st_mtime_ns for path in folds} != set(folds.values())
 
 

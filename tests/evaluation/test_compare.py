@@ -59,6 +59,11 @@ def test_the_document_has_the_keys_that_are_promised(make_study, candidates, tmp
     assert len(predictions) == 72 * 4
     written = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert written == report_from_folder(tmp_path / "out")
+    for name, best in (("table.md", "| stripes |"), ("table.tex", "stripes &")):
+        assert best in (tmp_path / "out" / name).read_text("utf-8")
+    table = pd.read_csv(tmp_path / "out" / "table.csv").query("kind == 'candidate'")
+    assert len(table) == len(result.table)
+    assert (tmp_path / "out" / "model_card.md").read_text("utf-8").startswith("# Model card: ")
     assert set(result.table) >= {"name", "split", "accuracy", "accuracy_low", "accuracy_high"}
 
 
