@@ -33,6 +33,8 @@ Array = npt.NDArray[Any]
 SHARES = (0.1, 0.25, 0.5)
 # With fewer of a class nothing can be held out for calibration or tuning.
 FEWEST_PER_CLASS = 2
+# Of a comparison that leaves out one group after the other, the curve would cost many times more.
+MOST_FOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ def learn(
     study : Study
     folds : list of (train, test)
         One repeat.
-    split : {"group", "random"}
-        What the folds are made of, and thus what is thinned.
+    split : {"group", "random", "logo"}
+        What the folds are made of, and thus what is thinned: images where it is "random".
     random_state : int, default 0
         Of the order in which groups join.
     checkpoints : Checkpoints, optional
@@ -79,9 +81,13 @@ def learn(
     -------
     dict of name to list of Step
         Ascending. A share is left out, with a note, where a candidate refuses so few images.
+        Nothing where there are more than 10 folds.
     """
+    if not estimators or len(folds) > MOST_FOLDS:
+        return {}
     store = checkpoints or Checkpoints(None)
-    plan = list(_plan(study, folds, split == "group", random_state))
+    grouped = _by_group(study, split)
+    plan = list(_plan(study, folds, grouped, random_state))
     curves: dict[str, list[Step]] = {}
     with progress.task("Learning curve", len(estimators) * len(plan) * len(folds), "folds") as task:
         for name, estimator in estimators.items():
@@ -139,7 +145,7 @@ def learning_curve_section(context: Context) -> dict[str, Any] | None:
     if not curves:
         return None
     split = context.main_split
-    folds, grouped = context.plan[split][0], split == "group"
+    folds, grouped = context.plan[split][0], _by_group(context.study, split)
     full = float(np.mean([_count(context.study, train, grouped) for train, _ in folds]))
     results = context.results[split]
     return {
@@ -151,6 +157,10 @@ def learning_curve_section(context: Context) -> dict[str, Any] | None:
         ],
         "left_out": [name for name in results if name not in curves],
     }
+
+
+def _by_group(study: Study, split: str) -> bool:
+    return split != "random" and study.groups is not None
 
 
 def _plan(
@@ -180,7 +190,7 @@ def _step(
     store: Checkpoints,
     advance: Callable[[], None],
 ) -> Step | None:
-    grouped = split == "group"
+    grouped = _by_group(study, split)
     probabilities = np.full((len(study.labels), len(study.classes)), np.nan)
     for number, fold in enumerate(parts):
         check_disjoint(fold, study.groups if grouped else None)

@@ -123,3 +123,14 @@ def test_in_the_document_the_curve_rises_to_the_comparison_itself(make_study, ca
 def test_without_it_nothing_is_said(make_study, candidates):
     result = compare_estimators(candidates, make_study(), folds=3, shortcuts=False, n_draws=20)
     assert result.document["learning_curve"] is None
+
+
+def test_leaving_out_one_group_after_the_other_thins_groups_too_and_many_folds_are_not_thinned():
+    study = study_of(n_groups=8)
+    folds = [
+        (np.flatnonzero(study.groups != name), np.flatnonzero(study.groups == name))
+        for name in np.unique(study.groups)
+    ]
+    (steps,) = learn({"recording": Recording()}, study, folds, split="logo").values()
+    assert [step.n_units for step in steps] == [3.75, 4.75]
+    assert learn({"recording": Recording()}, study, folds * 2, split="logo") == {}
