@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
+from hybridleuk.exceptions import InputError
+
 from .console import Outcome, current_screen
 from .declare import arguments_as_typed
 from .images import Account, read_images
@@ -37,6 +39,7 @@ EXAMPLE = (
     "hybridleuk compare smears/ -o quick/ --candidate hybrid+svm --candidate deep+svm"
 )
 FINISHED = "report.html"
+_MANY_IMAGES = 1000
 UNFINISHED = ("folds", "comparison.json")
 RESULTS = (
     *("report.html", "comparison.json", "predictions.parquet", "external.parquet", "folds"),
@@ -53,9 +56,11 @@ def compare(
     candidate: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME",
-            help="morphology, deep or hybrid, with +svm or +xgboost; or finetuned. Repeatable; "
-            "by default those that --features allows.",
+            metavar="NAME[=MODULE:ATTRIBUTE]",
+            help="morphology, deep or hybrid with +svm, +xgboost, +logistic or +knn; late+svm or "
+            "late+xgboost; finetuned or finetuned+morphology; or a scikit-learn classifier of "
+            "one's own, on features if NAME begins like hybrid+. Repeatable; by default those "
+            "that --features allows.",
             show_default=False,
         ),
     ] = None,
@@ -67,12 +72,36 @@ def compare(
         int, typer.Option(min=1, metavar="N", help="Times all folds are drawn anew.")
     ] = 1,
     split: Annotated[
-        Literal["group", "random", "both"] | None,
+        Literal["group", "random", "both", "logo", "manifest"] | None,
         typer.Option(
-            help="Draw folds from groups or images; by default groups where they are known.",
+            help="Draw folds from groups or images, leave one group out after the other (logo), or "
+            "take the split of the manifest; by default groups where they are known.",
             show_default=False,
         ),
     ] = None,
+    validation: Annotated[
+        Literal["train", "test", "leave-out"],
+        typer.Option(help="What images are for that --split manifest finds marked val."),
+    ] = "train",
+    shared_groups: Annotated[
+        bool,
+        typer.Option(
+            "--shared-groups", help="Accept groups on both sides of --split manifest; a leak."
+        ),
+    ] = False,
+    pseudo_groups: Annotated[
+        bool,
+        typer.Option(
+            "--pseudo-groups",
+            help="Where no patients are known: make groups from light, stain and near-duplicates.",
+        ),
+    ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune", help="Search nine settings of each classifier on inner, group-disjoint folds."
+        ),
+    ] = False,
     test: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,7 +139,8 @@ def compare(
     An interrupted comparison resumes: the same command computes only what is missing.
     """
     chosen = _candidates(candidate, features.features)
-    parameters = features.parameters(resources) | {"measurements": measurements}
+    parameters = features.parameters(resources) | {"measurements": measurements, "tune": tune}
+    _check_own(chosen, parameters)
     replaced = claim_comparison(output, overwrite=overwrite)
     manifest, account = read_images(
         images,
@@ -122,7 +152,9 @@ def compare(
         per_class=per_class,
         seed=seed,
     )
-    check_folds(manifest, split, folds, seed)
+    if pseudo_groups:
+        manifest = _with_pseudo_groups(manifest, resources)
+    check_folds(manifest, split, folds, seed, validation=validation, shared_groups=shared_groups)
     if any(not name.startswith("morphology") for name in chosen):
         check_networks(manifest.paths, "deep", parameters | {"random_state": seed})
     external, others = _external(test or [], output, listing, resources)
@@ -144,6 +176,10 @@ def compare(
         finetuning={name: value for name, value in finetuning.items() if value is not None},
         learning_curve=learning_curve,
         counterfactuals=counterfactuals,
+        jobs=_jobs(resources, len(manifest)),
+        validation=validation,
+        shared_groups=shared_groups,
+        group_rule=manifest.group_rule or _group_rule(listing, manifest),
         command=shlex.join(["hybridleuk", "compare", *arguments_as_typed()]),
         **parameters,
     )
@@ -157,22 +193,29 @@ def claim_comparison(output: Path, *, overwrite: bool) -> bool:
     return claim_directory(output, finished=FINISHED, unfinished=UNFINISHED, overwrite=overwrite)
 
 
-def check_folds(manifest: Manifest, split: str | None, folds: int, seed: int) -> None:
+def check_folds(
+    manifest: Manifest,
+    split: str | None,
+    folds: int,
+    seed: int,
+    *,
+    validation: str = "train",
+    shared_groups: bool = False,
+) -> None:
     """Draw the folds once before anything slow, so that images that do not allow them say so now.
 
     Raises
     ------
     SplitError
-        One class only, or a class with fewer images or groups than folds.
+        One class only, a class with fewer images or groups than folds, or a manifest without a
+        split or with one that shares groups.
     InputError
         ``--split group`` without groups.
     """
-    from hybridleuk.evaluation.crossval import draw_folds
+    from hybridleuk.evaluation.folds import draw_folds, kinds_of
 
     assert manifest.labels is not None, "images are read with labels"
-    automatic = "random" if manifest.groups is None else "group"
-    kinds = ("group", "random") if split == "both" else (split or automatic,)
-    for kind in kinds:
+    for kind in kinds_of(split, grouped=manifest.groups is not None):
         draw_folds(
             manifest.labels,
             manifest.groups,
@@ -180,14 +223,52 @@ def check_folds(manifest: Manifest, split: str | None, folds: int, seed: int) ->
             folds=folds,
             repeats=1,
             random_state=seed,
+            parts=manifest.frame["split"].to_numpy(dtype=object),
+            validation=validation,
+            shared_groups=shared_groups,
         )
+
+
+def _with_pseudo_groups(manifest: Manifest, resources: ResourceOptions) -> Manifest:
+    from hybridleuk.evaluation.pseudo_groups import pseudo_groups
+
+    if manifest.groups is not None:
+        raise InputError(
+            "--pseudo-groups stand for patients that are not known, but these images have groups; "
+            "leave the option out."
+        )
+    cache = resources.cache_place
+    sound = manifest.checked(cache=cache, n_jobs=resources.workers)
+    return pseudo_groups(sound, cache=cache, n_jobs=resources.workers)
+
+
+def _group_rule(listing: ImageOptions, manifest: Manifest) -> str:
+    if manifest.groups is None:
+        return ""
+    if listing.group_regex is not None:
+        return f"regular expression {listing.group_regex} on each path"
+    return f"column {listing.group_column or 'group'} of the manifest"
+
+
+def _jobs(resources: ResourceOptions, n: int) -> int:
+    """Folds at a time: as told, or one per core where it is worth starting processes."""
+    return resources.workers or (-1 if n >= _MANY_IMAGES else 1)
+
+
+def _check_own(chosen: Sequence[str], parameters: dict[str, Any]) -> None:
+    """Load candidates of one's own before anything slow."""
+    from hybridleuk.models.named import is_own, load_candidate
+
+    for name in chosen:
+        if is_own(name):
+            load_candidate(name, **parameters)
 
 
 def _candidates(named: Sequence[str] | None, features: str | None) -> tuple[str, ...]:
     from hybridleuk.candidates import CANDIDATES, DEFAULT_CANDIDATES
 
     for name in named or ():
-        if name not in CANDIDATES:
+        if name not in CANDIDATES and "=" not in name:
             raise typer.BadParameter(
                 f"no candidate {name!r}; known are {', '.join(CANDIDATES)}",
                 param_hint="--candidate",

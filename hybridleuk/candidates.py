@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import joblib
 
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.models.hybrid import HybridClassifier
 from hybridleuk.models.importance import PermutationProbe
+from hybridleuk.models.memory import available_memory, kernel_memory
 from hybridleuk.models.named import (
     CANDIDATES,
     DEFAULT_CANDIDATES,
@@ -19,11 +23,14 @@ from hybridleuk.models.named import (
 
 if TYPE_CHECKING:
     from hybridleuk.evaluation.compare import Comparison
+    from hybridleuk.evaluation.folds import Validation
     from hybridleuk.evaluation.probes import Probe
 
 __all__ = ["CANDIDATES", "DEFAULT_CANDIDATES", "compare", "make_candidate", "make_candidates"]
 
 MOST_CURVES = 6
+_BYTES_OF_A_PROCESS = 500 * 2**20  # Python with the libraries that a fold loads
+_BYTES_OF_AN_IMAGE = 200_000  # some copies of 5,000 features
 
 
 def compare(
@@ -39,6 +46,10 @@ def compare(
     finetuning: Mapping[str, Any] | None = None,
     learning_curve: bool = True,
     counterfactuals: int = 200,
+    jobs: int | None = None,
+    validation: Validation = "train",
+    shared_groups: bool = False,
+    group_rule: str = "",
     command: str | None = None,
     **features: Any,
 ) -> Comparison:
@@ -50,8 +61,9 @@ def compare(
         With labels. Images that cannot be decoded are left out before anything is split.
     candidates : sequence of str or of (name, estimator)
         Names as in :data:`CANDIDATES`; an estimator takes images as `X`.
-    split : {"group", "random", "both"}, optional
-        By default ``"group"`` where the manifest has groups, else ``"random"``.
+    split : {"group", "random", "both", "logo", "manifest"}, optional
+        By default ``"group"`` where the manifest has groups, else ``"random"``; see
+        :func:`~hybridleuk.evaluation.compare.compare_estimators`.
     folds, repeats, seed : int
     directory : path, optional
         Where each finished fold is kept; the same call resumes from there.
@@ -64,10 +76,20 @@ def compare(
     counterfactuals : int, default 200
         How many unseen images are changed (background exchanged, stain shifted, blurred, ...) to
         see what each fitted candidate loses; 0 for none.
+    jobs : int, optional
+        Folds at a time, as far as memory allows; by default what ``joblib.parallel_config`` says,
+        else one. Networks that are trained take their turn.
+    validation : {"train", "test", "leave-out"}, default "train"
+        What images that the manifest's own split marks ``val`` are for.
+    shared_groups : bool, default False
+        Accept a manifest's own split that has groups on both sides.
+    group_rule : str, optional
+        How groups came to be, for the report.
     command : str, optional
         What the user typed, for the report.
     **features
-        Parameters of :class:`hybridleuk.HybridClassifier`, such as ``backbone="resnet50"``.
+        Parameters of :class:`hybridleuk.HybridClassifier`, such as ``backbone="resnet50"`` or
+        ``tune=True``.
 
     Returns
     -------
@@ -79,6 +101,8 @@ def compare(
     estimators = make_candidates(candidates, finetuning=finetuning, **features)
     cache = features.get("cache", "default")
     checked = manifest.checked(cache=cache)
+    if group_rule:
+        checked = replace(checked, group_rule=group_rule)
     others = {name: other.checked(cache=cache) for name, other in (external or {}).items()}
     for name, other in others.items():  # before anything slow
         check_external(name, other, () if checked.labels is None else checked.labels)
@@ -96,8 +120,20 @@ def compare(
         cache=cache,
         probes=_probes(estimators, seed, counterfactuals, cache),
         learning_curve=_quickly_fitted(estimators) if learning_curve else (),
+        jobs=_as_memory_allows(jobs, len(checked), tuned=bool(features.get("tune"))),
+        validation=validation,
+        shared_groups=shared_groups,
         command=command,
     )
+
+
+def _as_memory_allows(jobs: int | None, n: int, *, tuned: bool) -> int | None:
+    """Take fewer folds at a time where the memory that is free does not hold more of them."""
+    free = available_memory()
+    if jobs is None or jobs == 1 or free is None:
+        return jobs
+    each = kernel_memory(n, tuned=tuned) + _BYTES_OF_A_PROCESS + n * _BYTES_OF_AN_IMAGE
+    return max(1, min(joblib.effective_n_jobs(jobs), free // each))
 
 
 def _extract_once(estimators: Mapping[str, Any], manifest: Manifest) -> None:

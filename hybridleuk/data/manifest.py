@@ -14,8 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hybridleuk import progress
-from hybridleuk.data.cache import cache_key, open_cache
-from hybridleuk.data.scan import decode_files, inspect_files, is_clutter, make_image_ids, walk
+from hybridleuk.data.scan import decode_new, inspect_files, is_clutter, make_image_ids, walk
 from hybridleuk.data.skipped import readable_path, skipped_table
 from hybridleuk.data.tables import (
     TABLES,
@@ -35,7 +34,6 @@ __all__ = ["COLUMNS", "GroupKind", "Manifest"]
 
 COLUMNS = ("image_id", "path", "label", "group", "split", "sha256")
 GroupKind = Literal["patient", "pseudo", "none"]
-_DECODED_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,8 @@ class Manifest:
         What relative paths are relative to.
     group_kind : {"patient", "pseudo", "none"}
         What a group stands for; a guessed group is never called a patient.
+    group_rule : str
+        How groups that are guessed came to be.
 
     Examples
     --------
@@ -81,6 +81,7 @@ class Manifest:
     ignored: int = 0
     root: Path = field(default_factory=Path)
     group_kind: GroupKind = "none"
+    group_rule: str = ""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -272,6 +273,7 @@ class Manifest:
         *,
         regex: str | None = None,
         kind: GroupKind = "patient",
+        rule: str = "",
     ) -> Manifest:
         """Return the same images with groups, given one by one or read from each path.
 
@@ -289,9 +291,8 @@ class Manifest:
         if regex is not None:
             found = find_groups(self._relative(skipped["path"]), regex)
             skipped = skipped.assign(group=pd.Series(found, dtype=object))
-        return replace(
-            self, frame=self.frame.assign(group=column), skipped=skipped, group_kind=kind
-        )
+        frame = self.frame.assign(group=column)
+        return replace(self, frame=frame, skipped=skipped, group_kind=kind, group_rule=rule)
 
     def subset(self, index: Any) -> Manifest:
         """Return the rows that a boolean or integer `index` picks; skipped files stay listed."""
@@ -319,22 +320,7 @@ class Manifest:
         n_jobs : int, optional
             Threads; by default one per processor core.
         """
-        keys = [
-            cache_key("decoded", sha256, {"version": _DECODED_VERSION})
-            for sha256 in self.frame["sha256"]
-        ]
-        store = open_cache(cache)
-        try:
-            known = store.get_many(keys) if store is not None else {}
-            todo = [i for i, key in enumerate(keys) if key not in known]
-            reasons = decode_files([self.frame["path"].iloc[i] for i in todo], n_jobs)
-            if store is not None and todo:
-                sound = [keys[i] for i, reason in zip(todo, reasons, strict=True) if reason is None]
-                store.put_many({key: np.array(True) for key in sound})
-        finally:
-            if store is not None:
-                store.close()
-        failed = {i: reason for i, reason in zip(todo, reasons, strict=True) if reason is not None}
+        failed = decode_new(list(self.frame["path"]), list(self.frame["sha256"]), cache, n_jobs)
         return self.without(failed)
 
     def without(self, failed: dict[int, str]) -> Manifest:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hybridleuk import progress
+from hybridleuk.data.cache import cache_key, open_cache
 from hybridleuk.data.file_hashes import (
     FileHash,
     hash_content,
@@ -24,6 +27,7 @@ from hybridleuk.exceptions import ImageError
 
 __all__ = [
     "decode_files",
+    "decode_new",
     "inspect_files",
     "is_clutter",
     "make_image_ids",
@@ -33,6 +37,7 @@ __all__ = [
 
 # Raise it with every change of what `inspect_bytes` accepts.
 _RULES = 1
+_DECODED_VERSION = 1
 _FILES_AT_ONCE = 1024
 _CLUTTER = {"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "__macosx"}
 
@@ -142,3 +147,22 @@ def _decode(path: str) -> str | None:
     except ImageError as error:
         return str(error)
     return None
+
+
+def decode_new(
+    paths: Sequence[str], hashes: Sequence[str], cache: Any, n_jobs: int | None
+) -> dict[int, str]:
+    """Decode the files that no earlier run has decoded; return the rows that fail, and why."""
+    keys = [cache_key("decoded", sha256, {"version": _DECODED_VERSION}) for sha256 in hashes]
+    store = open_cache(cache)
+    try:
+        known = store.get_many(keys) if store is not None else {}
+        todo = [i for i, key in enumerate(keys) if key not in known]
+        reasons = decode_files([paths[i] for i in todo], n_jobs)
+        if store is not None and todo:
+            sound = [keys[i] for i, reason in zip(todo, reasons, strict=True) if reason is None]
+            store.put_many({key: np.array(True) for key in sound})
+    finally:
+        if store is not None:
+            store.close()
+    return {i: reason for i, reason in zip(todo, reasons, strict=True) if reason is not None}

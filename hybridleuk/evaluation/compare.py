@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 
@@ -17,14 +18,16 @@ from hybridleuk.data.splits import Fold, check_labels
 from hybridleuk.evaluation import document as documents
 from hybridleuk.evaluation.checkpoints import Checkpoints
 from hybridleuk.evaluation.comparison import Comparison
-from hybridleuk.evaluation.context import Context, Settings
+from hybridleuk.evaluation.context import Context, Results, Settings
 from hybridleuk.evaluation.crossval import (
     OutOfFold,
     Study,
     cross_validate,
-    draw_folds,
     fit_and_score,
+    side_by_side,
+    takes_the_machine,
 )
+from hybridleuk.evaluation.folds import Validation, draw_folds, kinds_of
 from hybridleuk.evaluation.learning_curve import learn
 from hybridleuk.evaluation.probes import Probe
 from hybridleuk.evaluation.resampling import Resamples
@@ -35,7 +38,6 @@ from hybridleuk.exceptions import InputError, SplitError
 __all__ = ["Comparison", "check_external", "compare_estimators"]
 
 Array = npt.NDArray[Any]
-SPLITS = ("group", "random", "both")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class _Run:
     plan: Mapping[str, list[list[Fold]]]
     checkpoints: Checkpoints
     advance: Callable[[str], None]
+    jobs: int | None
 
 
 def compare_estimators(
@@ -64,6 +67,9 @@ def compare_estimators(
     n_draws: int = 1000,
     probes: Sequence[Probe] = (),
     learning_curve: Sequence[str] = (),
+    jobs: int | None = None,
+    validation: Validation = "train",
+    shared_groups: bool = False,
     command: str | None = None,
 ) -> Comparison:
     """Cross-validate classifiers on identical folds and say what the figures are worth.
@@ -76,9 +82,10 @@ def compare_estimators(
         them and the split is by group.
     manifest : Manifest
         With labels.
-    split : {"group", "random", "both"}, optional
+    split : {"group", "random", "both", "logo", "manifest"}, optional
         By default ``"group"`` where groups are known, else ``"random"``. ``"both"`` runs everything
-        twice and gives the leakage gap.
+        twice and gives the leakage gap; ``"logo"`` leaves out one group after the other;
+        ``"manifest"`` is the fixed split of the manifest's column ``split``.
     folds : int, default 5
     repeats : int, default 1
     random_state : int, default 0
@@ -99,6 +106,13 @@ def compare_estimators(
         Asked of every candidate fitted in the first repeat of the main split.
     learning_curve : sequence of str
         Candidates that are also fitted on shares of the main split's training parts.
+    jobs : int, optional
+        Folds at a time; by default what ``joblib.parallel_config`` says, else one. Figures do not
+        depend on it.
+    validation : {"train", "test", "leave-out"}, default "train"
+        What images that the manifest's split marks ``val`` are for.
+    shared_groups : bool, default False
+        Accept a manifest's split that has groups on both sides.
     command : str, optional
         What the user typed, for the report.
 
@@ -116,6 +130,7 @@ def compare_estimators(
     if not estimators:
         raise InputError("No candidate given; expected at least one classifier.")
     study = _study(manifest)
+    kinds = kinds_of(split, grouped=study.groups is not None)
     plan = {
         kind: draw_folds(
             study.labels,
@@ -124,35 +139,52 @@ def compare_estimators(
             folds=folds,
             repeats=repeats,
             random_state=random_state,
+            parts=manifest.frame["split"].to_numpy(dtype=object),
+            validation=validation,
+            shared_groups=shared_groups,
         )
-        for kind in _kinds(split, study)
+        for kind in kinds
     }
+    if kinds == ("manifest",):
+        manifest, plan = _tested_first(manifest, plan["manifest"][0][0])
+        study = _study(manifest)
     others = {name: _external_study(name, m, study) for name, m in (external or {}).items()}
-    jobs = len(estimators) * (len(plan) * folds * repeats + len(others))
     store = Checkpoints(None if directory is None else Path(directory) / "folds")
-    with progress.task("Comparing", jobs, "folds") as task:
-        run = _Run(study, plan, store, lambda name: task.advance(detail=name))
+    fits = sum(len(parts) for repeated in plan.values() for parts in repeated) + bool(others)
+    with progress.task("Comparing", len(estimators) * fits, "folds") as task:
+        run = _Run(study, plan, store, lambda name: task.advance(detail=name), jobs)
         results = _out_of_fold(run, estimators, probes)
-        scored = {name: _scored(run, estimators, other) for name, other in others.items()}
+        scored = _scored(run, estimators, others) if others else {}
     baselines = _shortcuts(run, manifest, cache) if shortcuts else {}
-    codes = np.searchsorted(study.classes, study.labels)
-    resamples = Resamples.draw(
-        codes,
-        n_classes=len(study.classes),
-        groups=study.groups,
-        n_draws=n_draws,
-        random_state=random_state,
-    )
     main = next(iter(plan))
     curves = learn(
-        {name: estimators[name] for name in learning_curve},
+        {name: estimators[name] for name in learning_curve if main != "manifest"},
         study,
         plan[main][0],
         split=main,
         random_state=random_state,
         checkpoints=store,
     )
-    settings = Settings(split or next(iter(plan)), folds, repeats, random_state, n_draws)
+    settings = Settings(
+        split or main,
+        len(plan[main][0]),
+        repeats,
+        random_state,
+        n_draws,
+        group_rule=manifest.group_rule,
+        jobs=joblib.effective_n_jobs(jobs),
+        validation=validation if main == "manifest" else None,
+        n_train=round(float(np.mean([len(train) for train, _ in plan[main][0]]))),
+    )
+    if main == "manifest":
+        manifest, study, results, baselines = _only_tested(manifest, plan, results, baselines)
+    resamples = Resamples.draw(
+        np.searchsorted(study.classes, study.labels),
+        n_classes=len(study.classes),
+        groups=study.groups,
+        n_draws=n_draws,
+        random_state=random_state,
+    )
     context = Context.of(manifest, study, plan, results, baselines, resamples, settings, estimators)
     return documents.build(
         replace(context, curves=curves),
@@ -172,12 +204,30 @@ def _study(manifest: Manifest) -> Study:
     return Study(manifest.paths, labels, manifest.groups, list(manifest.frame["sha256"]))
 
 
-def _kinds(split: str | None, study: Study) -> tuple[str, ...]:
-    if split is None:
-        return ("group",) if study.groups is not None else ("random",)
-    if split not in SPLITS:
-        raise InputError(f"split is {split!r}; expected one of {', '.join(SPLITS)}.")
-    return ("group", "random") if split == "both" else (split,)
+def _tested_first(manifest: Manifest, fold: Fold) -> tuple[Manifest, dict[str, list[list[Fold]]]]:
+    """Bring the images of a fixed test part to the top, so that their rows stay theirs later on."""
+    train, test = fold
+    places = np.arange(len(test)), len(test) + np.arange(len(train))
+    return manifest.subset(np.concatenate([test, train])), {"manifest": [[places[::-1]]]}
+
+
+def _only_tested(
+    manifest: Manifest, plan: Mapping[str, list[list[Fold]]], *results: Results
+) -> tuple[Any, ...]:
+    """Cut everything down to the images of a fixed test part, which alone are reported on."""
+    count = len(plan["manifest"][0][0][1])
+    kept = manifest.subset(np.arange(count))
+    cut = [
+        {
+            split: {
+                name: replace(result, probabilities=result.probabilities[:, :count])
+                for name, result in by_name.items()
+            }
+            for split, by_name in each.items()
+        }
+        for each in results
+    ]
+    return kept, _study(kept), *cut
 
 
 def check_external(name: str, manifest: Manifest, classes: Iterable[Any]) -> None:
@@ -220,6 +270,7 @@ def _out_of_fold(
                 checkpoints=run.checkpoints,
                 measure_prediction=True,
                 probes=probes if split == main else (),
+                jobs=run.jobs,
                 on_fold=run.advance,
             )
             for name, estimator in estimators.items()
@@ -228,23 +279,37 @@ def _out_of_fold(
     }
 
 
-def _scored(run: _Run, estimators: Mapping[str, Any], other: Study) -> dict[str, Array]:
-    fold = (np.arange(len(run.study.labels)), np.arange(len(other.labels)))
-    scored = {}
-    for name, estimator in estimators.items():
-        result = fit_and_score(
-            name,
-            estimator,
-            run.study,
-            fold,
-            grouped=run.study.groups is not None,
-            about={"external": True},
-            checkpoints=run.checkpoints,
-            test=other,
-        )
-        scored[name] = result.probabilities
+def _scored(
+    run: _Run, estimators: Mapping[str, Any], others: Mapping[str, Study]
+) -> dict[str, dict[str, Array]]:
+    """Fit each candidate once on all images, and score it on every other set."""
+    together = _joined(list(others.values()))
+    fold = (np.arange(len(run.study.labels)), np.arange(len(together.labels)))
+    options = {
+        "grouped": run.study.groups is not None,
+        "about": {"external": True},
+        "checkpoints": run.checkpoints,
+        "test": together,
+    }
+    ends = np.cumsum([len(other.labels) for other in others.values()])[:-1]
+    scored: dict[str, dict[str, Array]] = {name: {} for name in others}
+    names = sorted(estimators, key=lambda name: not takes_the_machine(estimators[name]))
+    work = [(fit_and_score, (name, estimators[name], run.study, fold), options) for name in names]
+    alone = sum(takes_the_machine(estimators[name]) for name in names)
+    for name, result in zip(names, side_by_side(work, run.jobs, alone=alone), strict=True):
+        for other, part in zip(others, np.split(result.probabilities, ends), strict=True):
+            scored[other][name] = part
         run.advance(name)
-    return scored
+    return {other: {name: found[name] for name in estimators} for other, found in scored.items()}
+
+
+def _joined(studies: Sequence[Study]) -> Study:
+    return Study(
+        np.concatenate([study.images for study in studies]),
+        np.concatenate([study.labels for study in studies]),
+        None,
+        [sha256 for study in studies for sha256 in study.hashes],
+    )
 
 
 def _shortcuts(run: _Run, manifest: Manifest, cache: Any) -> dict[str, dict[str, OutOfFold]]:
@@ -260,6 +325,7 @@ def _shortcuts(run: _Run, manifest: Manifest, cache: Any) -> dict[str, dict[str,
                     folds,
                     split=split,
                     checkpoints=run.checkpoints,
+                    jobs=1,  # a moment each; starting processes takes longer
                     on_fold=lambda name: task.advance(detail=name),
                 )
                 for name in SHORTCUTS

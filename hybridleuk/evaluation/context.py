@@ -23,6 +23,11 @@ __all__ = ["Context", "Results", "Settings"]
 Array = npt.NDArray[Any]
 Results = Mapping[str, Mapping[str, OutOfFold]]
 
+INNER = (
+    "Scaling, calibration, tuning, prediction sets, early stopping and stacking are fitted on the "
+    "training part of a fold alone; wherever it is divided once more, each {} stays on one side."
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -33,6 +38,10 @@ class Settings:
     repeats: int
     seed: int
     n_draws: int
+    group_rule: str = ""
+    jobs: int = 1
+    validation: str | None = None
+    n_train: int | None = None
 
     def as_dict(self, resamples: Resamples, grouped: bool) -> dict[str, Any]:
         """Return what ``comparison.json`` says of the protocol."""
@@ -46,6 +55,11 @@ class Settings:
             "resampled": "groups" if grouped else "images",
             "n_units": resamples.n_units,
             "negligible": NEGLIGIBLE,
+            "group_rule": self.group_rule or None,
+            "inner": INNER.format("group" if grouped and self.split != "random" else "image"),
+            "jobs": self.jobs,
+            "n_train": self.n_train,
+            **({} if self.validation is None else {"validation": self.validation}),
         }
 
 

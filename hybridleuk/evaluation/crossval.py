@@ -27,7 +27,7 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from hybridleuk.data.images import read_image
 from hybridleuk.data.splits import Fold, check_disjoint
@@ -37,7 +37,16 @@ from hybridleuk.evaluation.leakage import check_unfitted
 from hybridleuk.evaluation.probes import Answer, Probe, applicable
 from hybridleuk.exceptions import InputError, SplitError
 
-__all__ = ["OutOfFold", "Study", "check_disjoint", "cross_validate", "draw_folds", "fit_and_score"]
+__all__ = [
+    "OutOfFold",
+    "Study",
+    "check_disjoint",
+    "cross_validate",
+    "draw_folds",
+    "fit_and_score",
+    "side_by_side",
+    "takes_the_machine",
+]
 
 Array = npt.NDArray[Any]
 TIMED_IMAGES = 16
@@ -162,26 +171,36 @@ def cross_validate(
 
     work = [job(*item) for item in numbered]
     done = []
-    for result in _side_by_side(work, jobs, estimator, alone=int(measure_prediction)):
+    alone = len(work) if takes_the_machine(estimator) else int(measure_prediction)
+    for result in side_by_side(work, jobs, alone=alone):
         done.append(result)
         on_fold(name)
     return _collected(done, numbered, study, len(folds), [probe.name for probe in asked], split)
 
 
-def _side_by_side(
-    work: list[tuple[Any, ...]], jobs: int | None, estimator: Any, alone: int
-) -> Iterator[FoldResult]:
-    """Do the first `alone` of the work one after the other, and the rest as many as `jobs` allow.
+def takes_the_machine(estimator: Any) -> bool:
+    """Tell whether a candidate uses all cores by itself, so that its folds wait for each other."""
+    return bool(getattr(estimator, "uses_all_cores", False))
 
-    Results come in the order of the work.
+
+def side_by_side(work: Sequence[tuple[Any, ...]], jobs: int | None, *, alone: int) -> Iterator[Any]:
+    """Do the first `alone` calls one after the other, and the rest as many as `jobs` allow.
+
+    Parameters
+    ----------
+    work : sequence of (function, arguments, keywords)
+    jobs : int or None
+    alone : int
+
+    Yields
+    ------
+    What the functions return, in the order of the work.
     """
-    if getattr(estimator, "uses_all_cores", False):
-        alone = len(work)
     for function, arguments, options in work[:alone]:
         yield function(*arguments, **options)
-    yield from joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs")(
-        work[alone:]
-    )
+    if len(work) > alone:
+        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs")
+        yield from parallel(work[alone:])
 
 
 def _collected(

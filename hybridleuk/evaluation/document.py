@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 
 import hybridleuk
 from hybridleuk.data.manifest import Manifest
@@ -140,11 +141,25 @@ def _candidates(context: Context) -> list[dict[str, Any]]:
             **_scores(context.draws[split][name], context.resamples, classes),
             "fit_seconds": float(np.median(result.fit_seconds)),
             "predict_ms_per_image": float(timed[name].predict_ms),
+            "size_bytes": timed[name].size_bytes,
+            "tuning": _tuning(context.estimators[name]),
             "estimator": _written(context.estimators[name]),
         }
         for split, by_name in context.results.items()
         for name, result in by_name.items()
     ]
+
+
+def _tuning(estimator: Any) -> dict[str, Any] | None:
+    """Say what is searched on inner folds: by the candidate's own account, or of a grid search."""
+    if hasattr(estimator, "tuning"):
+        return estimator.tuning()
+    if not isinstance(estimator, GridSearchCV):
+        return None
+    grid = ParameterGrid(estimator.param_grid)
+    space = {name: sorted({str(s[name]) for s in grid if name in s}) for s in grid for name in s}
+    folds = estimator.cv if isinstance(estimator.cv, int) else None
+    return {"space": space, "n_settings": len(grid), "inner_folds": folds}
 
 
 def _written(estimator: Any) -> str:

@@ -88,7 +88,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         view: str = "image",
         orientations: int = 1,
         layers: str | Sequence[str] = "upper",
-        pooling: str = "stained+center",
+        pooling: str = "default",
         spacing: float | None = None,
         class_weight: Any = "balanced",
         tune: bool = False,
@@ -193,7 +193,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
     def _head(self) -> Any:
         if isinstance(self.classifier, str) and self.classifier in CLASSIFIERS:
             return CLASSIFIERS[self.classifier](
-                class_weight=self.class_weight,  # type: ignore[call-arg]
+                class_weight=self.class_weight,
                 tune=self.tune,
                 random_state=self.random_state,
             )

@@ -83,7 +83,7 @@ def make_candidate(
     kind, classifier = name.split("+")
     if kind == LATE:
         parts = [
-            (each, HybridClassifier(classifier, each, **features))  # type: ignore[arg-type]
+            (each, HybridClassifier(classifier, each, **features))
             for each in ("morphology", "deep")
         ]
         return _stacked(parts, features, 3)
