@@ -62,7 +62,7 @@ __all__ = [
     "iter_cells",
 ]
 
-SEGMENTATION_VERSION = 5
+SEGMENTATION_VERSION = 6
 METHODS = ("otsu", "hsv")
 
 _BATCH = 32
@@ -185,7 +185,18 @@ def _check_method(method: str) -> None:
 
 
 def _find_by_otsu(image: RGBImage) -> Cells:
-    image, void = paint_void(image)
+    painted, void = paint_void(image)
+    rows, columns = void.photograph
+    cells = _find_in_photograph(
+        painted[rows, columns], Void(void.mask[rows, columns], void.smear_seen)
+    )
+    height, width = image.shape[:2]
+    if cells.instances.shape == (height, width):
+        return cells
+    return cells.moved(rows.start, columns.start, (height, width))
+
+
+def _find_in_photograph(image: RGBImage, void: Void) -> Cells:
     scene = look_closely(image)
     doubts = scene.flags
     if not void.smear_seen and "no_background" not in doubts:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -154,14 +154,28 @@ def count_cells(image: RGBImage, *, cells: Cells | None = None) -> FieldCount:
     >>> counted.wbc, counted.of_kind("WBC")[0].kind
     (1, 'WBC')
     """
-    photographed = read_image(image)
-    found = find_cells(photographed) if cells is None else cells
-    pixels, void = paint_void(photographed)
+    pixels = read_image(image)
+    found = find_cells(pixels) if cells is None else cells
+    painted, void = paint_void(pixels)
+    rows, columns = void.photograph
+    photograph, hidden = painted[rows, columns], void.mask[rows, columns]
+    if photograph.shape == pixels.shape:
+        return _count(photograph, hidden, found)
+    height, width = hidden.shape
+    inside = found.moved(-rows.start, -columns.start, (height, width))
+    counted = _count(photograph, hidden, inside)
+    return replace(
+        counted, cells=tuple(_moved(c, rows.start, columns.start) for c in counted.cells)
+    )
+
+
+def _count(pixels: RGBImage, hidden: BoolImage, found: Cells) -> FieldCount:
+    """Count in a photograph, some of it perhaps `hidden` by paint, whose leukocytes are found."""
     flags = [flag for flag in found.flags if flag not in _UNMARKED]
     if "low_contrast" in found.flags:
         return FieldCount((), (*flags, "no_red_cells"), None)
     detections = _at_the_right_scale(pixels, _first_radius(pixels, found))
-    counted = [*_leukocytes(found, detections), *_others(found, detections, void.mask)]
+    counted = [*_leukocytes(found, detections), *_others(found, detections, hidden)]
     if "no_color" not in found.flags:
         counted = [c for c in counted if c.kind != "Platelets" or not _is_ink(pixels, c.box)]
     flags += [flag for cell in found.cells for flag in cell.flags]
@@ -169,6 +183,11 @@ def count_cells(image: RGBImage, *, cells: Cells | None = None) -> FieldCount:
     flags += [] if detections.red_radius is not None else ["red_cell_size_unknown"]
     flags += ["crowded"] if _missed_share(pixels, found, counted) > _CROWDED else []
     return FieldCount(tuple(counted), tuple(dict.fromkeys(flags)), detections.red_radius)
+
+
+def _moved(cell: FieldCell, down: int, right: int) -> FieldCell:
+    y0, x0, y1, x1 = cell.box
+    return replace(cell, box=(y0 + down, x0 + right, y1 + down, x1 + right))
 
 
 def iter_counts(
@@ -294,14 +313,14 @@ def _leukocytes(cells: Cells, detections: Detections) -> Iterator[FieldCell]:
             yield FieldCell("WBC", cell.box, round(score, 4))
 
 
-def _others(cells: Cells, detections: Detections, void: BoolImage) -> Iterator[FieldCell]:
+def _others(cells: Cells, detections: Detections, hidden: BoolImage) -> Iterator[FieldCell]:
     """Red cells and platelets whose middle lies in no leukocyte, and was photographed."""
     last = np.array(cells.instances.shape) - 1
     for kind, threshold in _THRESHOLDS.items():
         chosen = []
         for box, score in zip(detections.boxes[kind], detections.scores[kind], strict=True):
             y, x = np.clip((box[:2] + box[2:]) / 2, 0, last).astype(int)
-            if score < threshold or cells.instances[y, x] or void[y, x]:
+            if score < threshold or cells.instances[y, x] or hidden[y, x]:
                 continue
             low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
             edges = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))

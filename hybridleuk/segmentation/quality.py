@@ -20,6 +20,9 @@ _NO_CYTOPLASM = 0.03
 _OUTSIDE = 0.05
 _RAGGED = 0.80
 _CENTER_SHARE = 0.18
+_WIDE_EDGE = 0.28
+_LEAST_NUCLEUS = 0.15
+_NARROW, _BAY, _FULL = 0.78, 0.14, 0.97
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class CellMasks:
     contrast : float
         Optical density of the nucleus over that of its surroundings.
     small, clumped : bool
-        Doubtful beside the other cells.
+        Doubtful beside red cells or the other cells.
+    edge : float
+        Width of the nucleus's edge as a share of its radius, 0 where it cannot be told.
     cut : bool
         It reaches the edge of what was photographed, short of the edge of the image.
     """
@@ -45,6 +50,7 @@ class CellMasks:
     contrast: float = 1.0
     small: bool = False
     clumped: bool = False
+    edge: float = 0.0
     cut: bool = False
 
 
@@ -127,11 +133,13 @@ def _doubts(
     found = {
         "touches_border": at_edge or masks.cut,
         "too_small": masks.small,
+        "too_large": int(dark.sum()) < _LEAST_NUCLEUS * area,
         "low_contrast": masks.contrast < _LOW_CONTRAST,
         "smudge_like": _is_ragged(cell, area),
         "nucleus_outside": outside > _OUTSIDE * max(int(masks.nucleus.sum()), 1),
         "no_cytoplasm": bare,
-        "clumped": masks.clumped,
+        "clumped": masks.clumped or _has_waist(cell, area),
+        "out_of_focus": masks.edge > _WIDE_EDGE,
     }
     return tuple(name for name, is_so in found.items() if is_so)
 
@@ -147,6 +155,24 @@ def _is_ragged(cell: BoolImage, area: int) -> bool:
     if area >= _RAGGED * _octagon_area(cell):
         return False
     return bool(area < _RAGGED * int(convex_hull_image(cell, include_borders=False).sum()))
+
+
+def _has_waist(cell: BoolImage, area: int) -> bool:
+    """Whether an outline is drawn in as where two cells touch.
+
+    The largest disk in it has a radius under 0.78 of that of a disk of its area, and the deepest
+    bay of its convex hull holds a disk of over 0.14 of it.
+    """
+    radius = float(np.sqrt(area / np.pi))
+    if area >= _FULL * _octagon_area(cell):
+        return False
+    padded = np.pad(cell, 1)
+    if ndi.distance_transform_edt(padded).max() >= _NARROW * radius:
+        return False
+    from skimage.morphology import convex_hull_image
+
+    bays = convex_hull_image(padded, include_borders=False) & ~padded
+    return bool(ndi.distance_transform_edt(bays).max() > _BAY * radius)
 
 
 def _octagon_area(cell: BoolImage) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -20,22 +20,35 @@ FLAGS = MappingProxyType(
         "touches_border": "cell: it reaches the edge of the image, so its area is a lower bound",
         "too_small": "cell: its nucleus has under 0.43 of a red cell's area, or, where none are "
         "seen, under 0.4 of the largest nucleus; perhaps a platelet",
+        "too_large": "cell: its nucleus is under 0.15 of it, less than leukocytes have; perhaps "
+        "smear or red cells were taken for cytoplasm",
         "low_contrast": "cell: its nucleus hardly differs from its surroundings; "
         "image: nothing in it differs much from the background",
         "smudge_like": "cell: ragged outline (area under 0.8 of its hull), as of a crushed cell",
         "nucleus_outside": "cell: more than 5 % of the nucleus lay outside of the cell's outline",
         "no_cytoplasm": "cell: under 3 % of it is cytoplasm",
-        "clumped": "cell: so large beside the others that it may be several cells",
+        "clumped": "cell: so large beside the others, or so drawn in at a waist, that it may be "
+        "several cells",
+        "out_of_focus": "cell: the edge of its nucleus is wider than 0.28 of the nucleus's radius",
         "no_cell": "image: no leukocyte was found",
         "many_cells": "image: more than one leukocyte was found",
         "no_central_cell": "image: leukocytes were found, but none near the center",
-        "no_background": "image: no empty smear was seen, its color is a guess",
+        "no_background": "image: no empty smear was seen, as around cells cut out; its color is a "
+        "guess",
         "no_color": "image: grey, so that red cells cannot be told by their color",
     }
 )
 
 UNUSABLE = frozenset(
-    {"touches_border", "too_small", "low_contrast", "smudge_like", "nucleus_outside", "clumped"}
+    {
+        "touches_border",
+        "too_small",
+        "too_large",
+        "low_contrast",
+        "smudge_like",
+        "nucleus_outside",
+        "clumped",
+    }
 )
 
 
@@ -122,6 +135,43 @@ class Cells:
     def cytoplasm_mask(self, cell: Cell) -> npt.NDArray[np.bool_]:
         """Cell without its nucleus, (H, W) bool."""
         return self.cell_mask(cell) & ~self.nucleus
+
+    def moved(self, down: int, right: int, shape: tuple[int, int]) -> Cells:
+        """Lay the same cells into an image of another shape, moved; what falls outside is lost.
+
+        Parameters
+        ----------
+        down, right : int
+            By how many pixels, either of them perhaps negative.
+        shape : tuple of int
+            Height and width of the other image.
+
+        Returns
+        -------
+        Cells
+            Numbers stay; a cell of which nothing is left is left out.
+        """
+        here = tuple(slice(max(0, -by), n - by) for by, n in zip((down, right), shape, strict=True))
+        part = self.instances[here]
+        there = (
+            slice(max(0, down), max(0, down) + part.shape[0]),
+            slice(max(0, right), max(0, right) + part.shape[1]),
+        )
+        instances, nucleus = np.zeros(shape, np.uint16), np.zeros(shape, bool)
+        instances[there], nucleus[there] = part, self.nucleus[here]
+        cells = []
+        for cell in self.cells:
+            y0, x0, y1, x1 = cell.box
+            box = (
+                max(0, y0 + down),
+                max(0, x0 + right),
+                min(shape[0], y1 + down),
+                min(shape[1], x1 + right),
+            )
+            if box[0] < box[2] and box[1] < box[3]:
+                centroid = cell.centroid[0] + down, cell.centroid[1] + right
+                cells.append(replace(cell, box=box, centroid=centroid))
+        return Cells(instances, nucleus, tuple(cells), self.flags)
 
     def pack(self) -> npt.NDArray[np.uint8]:
         """Put everything, without loss, into one short array of bytes, as the cache wants it."""

@@ -16,6 +16,7 @@ from hybridleuk.segmentation.otsu import multi_otsu
 from hybridleuk.segmentation.quality import CellMasks
 from hybridleuk.segmentation.resample import resample
 from hybridleuk.segmentation.scene import Scene, azure_index, contrast_to_background
+from hybridleuk.segmentation.sharpness import edge_width
 from hybridleuk.segmentation.stain import optical_density
 
 __all__ = ["Patch", "cut_out", "draw_cell_masks"]
@@ -140,8 +141,13 @@ def draw_cell_masks(patch: Patch) -> CellMasks:
     cell = _tidy(region & (votes > 0), patch)
     nucleus = _nucleus(cell, patch)
     size = tuple(s.stop - s.start for s in patch.window)
-    above = _nucleus_contrast(patch, nucleus)
-    return CellMasks(patch.window, _enlarged(cell, size), _enlarged(nucleus, size), above)
+    return CellMasks(
+        patch.window,
+        _enlarged(cell, size),
+        _enlarged(nucleus, size),
+        _nucleus_contrast(patch, nucleus),
+        edge=edge_width(patch.density[..., 1], nucleus),
+    )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ BoolImage = npt.NDArray[np.bool_]
 _BLACK, _WHITE = 24, 250
 _LEAST_BORDER, _LEAST_CUT_OUT = 0.005, 0.05
 _LEAST_PHOTO = 0.1
+_SMALLEST_PHOTO = 16
 _CONVEX = 0.975
 _ALL_OF_THE_REST = 0.85
 _RECTANGLE = 0.97
@@ -42,6 +43,10 @@ _SEAM_DARK = (0.35, 0.12)
 _SEAM_FAINT = (0.06, 0.035)
 _PAINTED_LEVEL = 228
 _GREY = 4.0
+_SHARP = 0.25
+_LEAST_INK = 12
+_BESIDE_INK = 0.45
+_DARK_IMAGE = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +56,7 @@ class Void:
     Attributes
     ----------
     mask : ndarray of shape (H, W), bool
-        Black or white around a photograph, or the black around cells cut out.
+        Black or white around a photograph and ink upon it, or the black around cells cut out.
     smear_seen : bool
         Whether the rest shows empty smear; False for cells cut out on black or white. True where
         nothing was painted.
@@ -59,6 +64,19 @@ class Void:
 
     mask: BoolImage
     smear_seen: bool
+
+    @property
+    def photograph(self) -> tuple[slice, slice]:
+        """The smallest window of the image that holds all that was photographed.
+
+        All of the image where only cells are seen, and where under 16 pixels a side are left.
+        """
+        whole = slice(0, self.mask.shape[0]), slice(0, self.mask.shape[1])
+        if not self.smear_seen or not self.mask.any():
+            return whole
+        rows, columns = window_of(~self.mask)
+        small = min(rows.stop - rows.start, columns.stop - columns.start) < _SMALLEST_PHOTO
+        return whole if small else (rows, columns)
 
 
 def find_void(image: RGBImage) -> Void:
@@ -80,16 +98,19 @@ def find_void(image: RGBImage) -> Void:
     -------
     Void
         For cells painted on white the mask is empty, since white stands well for the smear there,
-        and `smear_seen` False.
+        and `smear_seen` False. Where smear is seen, black bars and letters upon the photograph are
+        void as well: a black thing in an image that is not dark, around which it is bright.
     """
     black, white = (_reaching_in(image, white=is_white) for is_white in (False, True))
     for painted in (black | white, black, white) if white.any() else (black,):
         share = painted.mean()
         if _LEAST_BORDER <= share <= 1 - _LEAST_PHOTO and _is_border(image, painted, black):
-            return Void(_with_seam(image, ~_largest_part(~painted)), True)
+            return Void(_with_ink(image, _with_seam(image, ~_largest_part(~painted))), True)
     if black.mean() >= _LEAST_CUT_OUT:
         return Void(black, False)
-    return Void(np.zeros_like(black), not _is_cut_out_on_white(image, white))
+    if _is_cut_out_on_white(image, white):
+        return Void(np.zeros_like(black), False)
+    return Void(_with_ink(image, np.zeros_like(black)), True)
 
 
 def background_of(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -191,11 +212,29 @@ def _shows_smear(image: RGBImage, seen: BoolImage) -> bool:
     return bool(even - _SMEAR_DEPTH * middle[1] > _SMEAR_LEAST)
 
 
-def _with_seam(image: RGBImage, painted: BoolImage) -> BoolImage:
-    """Add the seam where paint and photograph run into each other, and a pixel more.
+def _with_ink(image: RGBImage, painted: BoolImage) -> BoolImage:
+    """Add bars and letters burnt in: black, which no stain is, and ending at once."""
+    black = _is_painted(image, white=False) & ~painted
+    if np.count_nonzero(black) < _LEAST_INK:
+        return painted
+    smear = background_of(image[~(painted | black)])[1]
+    labels, n = ndi.label(black, structure=np.ones((3, 3)))
+    wide, narrow = (ndi.maximum_filter(labels, size=2 * reach + 1) for reach in (4, 2))
+    around = np.where(narrow > 0, 0, wide)
+    bright = image[..., 1] > _BESIDE_INK * smear
+    share = ndi.mean(bright, around, np.arange(n + 1))
+    ink = (np.bincount(labels.ravel(), minlength=n + 1) >= _LEAST_INK) & (share > 0.5)
+    ink[0] = False
+    if smear < _DARK_IMAGE or not ink.any():
+        return painted
+    return _with_seam(image, painted | ink[labels], reach=2.0)
+
+
+def _with_seam(image: RGBImage, painted: BoolImage, reach: float | None = None) -> BoolImage:
+    """Add the seam where paint and photograph run into each other, if any, and a pixel more.
 
     In the seam a pixel is a mixture of smear and paint, by which the smear's hue is kept: a stain
-    changes it. In a grey image, where that tells nothing, it is 2 pixels wide.
+    changes it. In a grey image, where that tells nothing, it is 4 pixels wide.
     """
     pixels = image.astype(np.float32)
     smear = background_of(image[~painted]).astype(np.float32)
@@ -205,11 +244,16 @@ def _with_seam(image: RGBImage, painted: BoolImage) -> BoolImage:
     away = pixels - smear
     share = (away * span).sum(axis=-1) / length**2
     off = np.linalg.norm(away - share[..., None] * span, axis=-1) / length
-    mixed = ((share > _SEAM_DARK[0]) & (off < _SEAM_DARK[1])) | (
-        (share > _SEAM_FAINT[0]) & (off < _SEAM_FAINT[1])
-    )
-    grey = np.ptp(image[~painted], axis=-1).mean() < _GREY
-    reach = 2.0 if grey else max(2.0, _SEAM_REACH * min(painted.shape))
+    clearly = (share > _SEAM_DARK[0]) & (off < _SEAM_DARK[1])
+    rim = grow(painted) & ~painted
+    if not rim.any() or clearly[rim].mean() < _SHARP:
+        return painted
+    mixed = clearly | ((share > _SEAM_FAINT[0]) & (off < _SEAM_FAINT[1]))
+    if reach is None:
+        grey = np.ptp(image[~painted], axis=-1).mean() < _GREY
+        # Only black is blurred by a lens; white is laid on later, and blurred by compression.
+        blurred = _is_painted(image[painted], white=False).any() and not grey
+        reach = max(4.0, _SEAM_REACH * min(painted.shape)) if blurred else 4.0
     near = ndi.distance_transform_edt(~painted) <= reach
     return grow(ndi.binary_propagation(painted, mask=painted | (mixed & near)))
 

@@ -57,7 +57,12 @@ def test_each_doubt_raises_its_flag():
     assert flags_of(square(40, 40, 20)) == ()
     assert flags_of(square(0, 40, 20)) == ("touches_border",)
     assert flags_of(square(40, 40, 20, small=True)) == ("too_small",)
+    speck = np.zeros((20, 20), dtype=bool)
+    speck[8:12, 8:12] = True
+    assert flags_of(square(40, 40, 20, speck)) == ("too_large",)
     assert flags_of(square(40, 40, 20, clumped=True)) == ("clumped",)
+    assert flags_of(square(40, 40, 20, cut=True)) == ("touches_border",)
+    assert flags_of(square(40, 40, 20, edge=0.5)) == ("out_of_focus",)
     assert flags_of(square(40, 40, 20, contrast=0.01)) == ("low_contrast",)
     assert flags_of(square(40, 40, 20, nucleus=everything)) == ("no_cytoplasm",)
     assert "nucleus_outside" in flags_of(CellMasks(window, half, everything))
@@ -70,6 +75,16 @@ def test_no_cell_is_a_flag_of_the_image_and_every_flag_is_documented():
     assert len(cells) == 0
     assert cells.central is None
     assert all(text.startswith(("cell: ", "image: ")) for text in FLAGS.values())
+
+
+@pytest.mark.parametrize(("apart", "clumped"), [(0, False), (12, False), (38, True), (40, True)])
+def test_two_disks_that_touch_have_a_waist_and_an_oval_has_none(apart, clumped):
+    y, x = np.mgrid[:60, :100]
+    cell = (np.hypot(y - 30, x - 50 + apart / 2) < 21) | (np.hypot(y - 30, x - 50 - apart / 2) < 21)
+    window = (slice(20, 80), slice(10, 110))
+    assert ("clumped" in flags_of(CellMasks(window, cell, cell), (120, 120))) == clumped
+    oval = np.hypot((y - 30) / 20, (x - 50) / 40) < 1
+    assert "clumped" not in flags_of(CellMasks(window, oval, oval), (120, 120))
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.4, 1.0])
