@@ -158,10 +158,11 @@ class FeatureOptions:
         str,
         typer.Option(
             metavar="NAMES",
-            help="avg, max, gem, center, cls, or several joined with +.",
+            help="avg, max, gem, center, stained, cls, or several joined with +; default is "
+            "stained+center, and avg+gem+center in the view cells.",
             rich_help_panel=_FEATURES,
         ),
-    ] = "avg+max"
+    ] = "default"
     precision: Annotated[
         Literal["fp32", "bf16", "fp16", "auto"],
         typer.Option(help="Of the network's arithmetic.", rich_help_panel=_FEATURES),

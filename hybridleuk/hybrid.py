@@ -42,6 +42,9 @@ MEASUREMENTS: tuple[Measurements, ...] = ("weighted", "portable", "all")
 # Chosen on PBC images with artificially changed stain and focus, see benchmarks/carry_over.py.
 _WEIGHT_OF_OTHERS = 0.4
 _OTHERS = "morphology_other"
+# Chosen on PBC's images, as they are and artificially changed, and on fields composed of them.
+# Models that were fitted with "default" depend on it: raise PREPROCESSING_VERSION with a change.
+_POOLINGS = {"image": "stained+center", "segmented": "stained+center", "cells": "avg+gem+center"}
 _NOT_PART_OF_THE_RECIPE = ("cache", "workers", "device")
 
 
@@ -72,7 +75,10 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
     layers : str or sequence of str, default "upper"
         Layers of the networks that are pooled and put side by side: the deeper two thirds of those
         their records list, since the last one is rarely the best for small cells.
-    pooling : str, default "avg+max"
+    pooling : str, default "default"
+        Of :mod:`hybridleuk.embeddings.pooling`. ``"default"`` is ``"stained+center"``, the mean
+        weighted by stain and the mean over the middle, where a cropped cell lies; in the view
+        ``cells``, which shows nothing but one cell in one stain, ``"avg+gem+center"``.
     spacing : float, optional
         Micrometres per pixel; without it, lengths are in pixels.
     device, precision : str, default "auto" and "fp32"
@@ -112,7 +118,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         view: str = "image",
         orientations: int = 1,
         layers: str | Sequence[str] = "upper",
-        pooling: str = "avg+max",
+        pooling: str = "default",
         spacing: float | None = None,
         device: str = "auto",
         precision: str = "fp32",
@@ -226,7 +232,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         return DeepEmbeddings(
             backbone,
             layers=self.layers,
-            pooling=self.pooling,
+            pooling=self._pooling(),
             view=self.view,
             orientations=self.orientations,
             weights=weights,
@@ -236,6 +242,10 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
             workers=self.workers,
             random_state=self.random_state,
         )
+
+    def _pooling(self) -> str:
+        # A view that does not exist is refused by the extractor.
+        return _POOLINGS.get(self.view, "avg") if self.pooling == "default" else self.pooling
 
     def _table(self, X: Any) -> FeatureTable:
         if self.measurements not in MEASUREMENTS:
@@ -280,6 +290,7 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         names = [backbone_name(backbone) for backbone in backbones_of(self.backbone)]
         recipe["backbone"] = names[0] if len(names) == 1 else names
         recipe["layers"] = _as_text(recipe["layers"])
+        recipe["pooling"] = self._pooling()
         described = {
             name: {
                 "weights": extractor.weights_description_,

@@ -135,3 +135,16 @@ def test_measurements_may_be_portable_only_or_all():
 def test_block_weights_are_one_above_zero_for_each_block(weights):
     with pytest.raises(InputError, match="expected one above 0 for each of 2 blocks"):
         BlockScaler([1, 2], block_weights=weights).fit(np.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("view", "pooling"),
+    [("image", "stained+center"), ("segmented", "stained+center"), ("cells", "avg+gem+center")],
+)
+def test_a_view_has_its_default_poolings(view, pooling):
+    for given, expected in (("default", pooling), ("max", "max")):
+        features = HybridFeatures("deep", view=view, pooling=given, weights="random", cache=None)
+        (extractor,) = features.extractors().values()
+        assert extractor.pooling == expected
+        image = np.full((40, 40, 3), 240, dtype=np.uint8)
+        assert features.extract([image]).provenance["parameters"]["pooling"] == expected

@@ -132,18 +132,18 @@ pd.Series(difference).round(1)
 # -------------------
 # A network has many layers, and the last one is made to tell a thousand kinds of photographs apart.
 # Earlier ones see texture and small shapes, which is what chromatin and granules are. A layer's map
-# is *pooled* to one number per channel: its mean (``avg``), its greatest value (``max``), or
-# others. Any number of both are computed in **one pass** and lie side by side. So wide are the
-# parts of a row:
+# is *pooled* to one number per channel: its mean (``avg``), its greatest value (``max``), its mean
+# over the middle (``center``) or where there is stain (``stained``), or others. Any number of both
+# are computed in **one pass** and lie side by side. So wide are the parts of a row:
 
-rich = DeepEmbeddings(**untrained, layers="upper", pooling="avg+max").fit(manifest.paths)
+rich = DeepEmbeddings(**untrained, layers="upper", pooling="stained+center").fit(manifest.paths)
 blocks = pd.DataFrame(rich.blocks_)
 blocks.pivot(index="layer", columns="pooling", values="width").loc[list(blocks.layer.unique())]
 
 # %%
-# ``"upper"`` is the deeper two thirds of the layers that a backbone lists. With ``avg+max`` it is
-# the default of :class:`~hybridleuk.HybridFeatures`, :class:`~hybridleuk.HybridClassifier` and the
-# command line, because the last layer is rarely the best for small cells: on 1,200 images of PBC
+# ``"upper"`` is the deeper two thirds of the layers that a backbone lists. With ``stained+center``
+# it is the default of :class:`~hybridleuk.HybridFeatures`, :class:`~hybridleuk.HybridClassifier` and
+# the command line, because the last layer is rarely the best for small cells: on 1,200 images of PBC
 # the last layer of SqueezeNet alone reached an accuracy of 0.84, one from the middle 0.89, four
 # layers with three poolings 0.94 (``benchmarks/RESULTS.md``). ``DeepEmbeddings`` itself starts with
 # what most papers use: ``layers="default"``, the last one, and ``pooling="avg"``.
@@ -190,7 +190,7 @@ print(f"smallest cosine of {len(images)} images: {cosine(exact, rounded).min():.
 
 views = {}
 for view in ("image", "cells"):
-    timed = DeepEmbeddings(**untrained, view=view, layers="upper", pooling="avg+max")
+    timed = DeepEmbeddings(**untrained, view=view, layers="upper", pooling="stained+center")
     timed.fit_transform(manifest.paths)
     views[view] = timed.throughput_
 for view, spent in views.items():
@@ -224,7 +224,7 @@ axis.invert_yaxis()
 # precision. The same file under another name is known; another setting never finds an old row. With
 # all rows there, **no image is decoded and no network loaded**:
 
-embedder = DeepEmbeddings(**untrained, layers="upper", pooling="avg+max")
+embedder = DeepEmbeddings(**untrained, layers="upper", pooling="stained+center")
 begin = time.perf_counter()
 again = embedder.fit_transform(manifest.paths)
 print(f"from the cache in {time.perf_counter() - begin:.2f} s (for information only)")

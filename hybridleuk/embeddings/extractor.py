@@ -64,7 +64,8 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
         computed in one pass.
     pooling : str, default "avg"
         ``"avg"``, ``"max"``, ``"gem"`` (generalised mean), ``"center"`` (mean of the middle ninth),
-        ``"cls"`` (class token of a transformer), or several joined with ``+``.
+        ``"stained"`` (mean weighted by stain), ``"cls"`` (class token of a transformer), or several
+        joined with ``+``.
     view : {"image", "cells", "segmented"}, default "image"
         What the network sees, see :mod:`hybridleuk.embeddings.preprocessing`. In the view
         ``cells`` a row is the mean over the image's cells, and zero where there is none.

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from hybridleuk.embeddings.fused import reduced_copy
-from hybridleuk.embeddings.pooling import pool
+from hybridleuk.embeddings.pooling import pool, stain_weights
 from hybridleuk.embeddings.preprocessing import ORIENTATIONS, Pictures
 from hybridleuk.embeddings.records import OUTPUT, Backbone, Block
 from hybridleuk.embeddings.runtime import Precision, autocast, dtype_of, exact_float32
@@ -137,6 +137,7 @@ class FrozenBackbone(nn.Module):
                     block.pooling,
                     prefix_tokens=record.prefix_tokens,
                     channels_last=record.channels_last,
+                    weights=self._own.weights,
                 )
         if len(self._own.pooled) == len(self.blocks):
             raise _AllPooled
@@ -147,12 +148,15 @@ class FrozenBackbone(nn.Module):
         Precisions below fp32 are those of the surrounding autocast, but on a CPU, where a copy of
         the network that is fused and cast once takes its place (:mod:`~.fused`).
         """
-        values = pictures.to(torch.float32) * self.factor + self.shift
+        levels = pictures.to(torch.float32)
+        values = levels * self.factor + self.shift
         network = self._network_for(precision)
         if network is not self.network:
             values = values.to(dtype_of(precision))
         pooled: dict[tuple[str, str], torch.Tensor] = {}
         self._own.pooled = pooled
+        stained = any(block.pooling == "stained" for block in self.blocks)
+        self._own.weights = stain_weights(levels) if stained else None
         # What timm's networks do after `forward_features` is their classifier's business.
         run = network.forward_features if self.record.source == "timm" else network
         with suppress(_AllPooled):

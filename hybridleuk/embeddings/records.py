@@ -24,7 +24,7 @@ __all__ = [
     "record_to_json",
 ]
 
-POOLINGS = ("avg", "max", "gem", "center", "cls")
+POOLINGS = ("avg", "max", "gem", "center", "stained", "cls")
 OUTPUT = "output"
 """Name of the layer that is what the network returns, rather than one of its modules."""
 
@@ -184,8 +184,8 @@ def blocks_of(
         names of layers, or several joined with ``+``.
     pooling : str
         Names of :data:`POOLINGS`, several joined with ``+``: ``avg``; ``max``; ``gem``, the
-        generalised mean; ``center``, the mean of the middle ninth; ``cls``, a transformer's class
-        token. See :mod:`hybridleuk.embeddings.pooling`.
+        generalised mean; ``center``, the mean of the middle ninth; ``stained``, the mean weighted
+        by stain; ``cls``, a transformer's class token. See :mod:`hybridleuk.embeddings.pooling`.
 
     Raises
     ------

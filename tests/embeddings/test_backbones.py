@@ -21,7 +21,7 @@ from hybridleuk.embeddings.backbones import (
 )
 from hybridleuk.embeddings.download import weights_url
 from hybridleuk.embeddings.network import FrozenBackbone, empty_network, random_network
-from hybridleuk.embeddings.pooling import pool
+from hybridleuk.embeddings.pooling import pool, stain_weights
 from hybridleuk.embeddings.timm_backbones import has_timm
 from hybridleuk.exceptions import InputError
 
@@ -306,7 +306,7 @@ def test_layers_and_poolings_are_found_by_name():
     [
         ("features.6", "avg", r"no layer 'features.6' to pool; it has features.3, features.4"),
         ([], "avg", "at least one layer"),
-        ("default", "mean", "pooling is 'mean'; expected avg, max, gem, center, cls"),
+        ("default", "mean", "pooling is 'mean'; expected avg, max, gem, center, stained, cls"),
         ("default", "avg+", "pooling is 'avg\\+'"),
         ("default", "cls", "squeezenet1_0 has no class token.*write 'avg'"),
         ("default+features.12", "avg", "expected each only once"),
@@ -356,7 +356,7 @@ def truth(values, how):
     return values.max((1, 2)) if how == "max" else values.mean((1, 2))
 
 
-@pytest.mark.parametrize("how", [how for how in POOLINGS if how != "cls"])
+@pytest.mark.parametrize("how", [how for how in POOLINGS if how not in ("stained", "cls")])
 def test_every_shape_of_output_is_pooled_alike(how):
     maps = np.random.default_rng(0).normal(1, 2, (2, 5, 9, 9)).astype(np.float32)
     expected = np.stack([truth(values, how) for values in maps])
@@ -380,6 +380,71 @@ def test_the_class_token_and_rows():
     row = torch.rand(2, 6) + 0.5
     for how in ("avg", "max", "gem", "center"):
         torch.testing.assert_close(pool(row, how), row)
+    torch.testing.assert_close(pool(row, "stained", weights=torch.rand(2, 1, 8, 8)), row)
+
+
+def test_stained_places_count_by_their_weight():
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2, 5, 4, 4)).astype(np.float32)
+    fine = rng.uniform(0.1, 1, (2, 1, 8, 8)).astype(np.float32)
+    coarse = fine.reshape(2, 1, 4, 2, 4, 2).mean((3, 5))
+    expected = (maps * coarse).sum((2, 3)) / coarse.sum((2, 3))
+    given, weights = torch.from_numpy(maps), torch.from_numpy(fine)
+    tokens = given.flatten(2).transpose(1, 2)
+    for found in (
+        pool(given, "stained", weights=weights),
+        pool(given.permute(0, 2, 3, 1), "stained", channels_last=True, weights=weights),
+        pool(tokens, "stained", weights=weights),
+    ):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="weights of the picture"):
+        pool(given, "stained")
+
+
+def colored(*squares):
+    """Draw squares (row, column, color) of 16 px on an empty smear of 64 px."""
+    picture = np.full((1, 3, 64, 64), 240, dtype=np.float32)
+    for row, column, color in squares:
+        picture[0, :, row : row + 16, column : column + 16] = np.reshape(color, (3, 1, 1))
+    return torch.from_numpy(picture)
+
+
+CHROMATIN, RED_CELL, INK = (90, 50, 150), (225, 150, 150), (5, 5, 5)
+
+
+def test_chromatin_is_the_stain_that_counts():
+    weights = stain_weights(colored((0, 0, CHROMATIN), (32, 32, RED_CELL), (0, 40, INK)))
+    nucleus, cell, ink, empty = (
+        float(weights[0, 0, row, column]) for row, column in ((7, 7), (34, 34), (7, 41), (50, 7))
+    )
+    assert nucleus == pytest.approx(100 / 151 * np.log10(248 / 98), rel=1e-4)
+    assert nucleus > 10 * cell > 10 * empty > 0
+    assert ink < 0.01 * nucleus
+
+
+def test_without_stain_every_place_counts_alike():
+    maps = torch.rand(3, 4, 6, 6)
+    levels = torch.tensor([0.0, 127.0, 255.0]).view(3, 1, 1, 1).expand(3, 3, 32, 32)
+    found = pool(maps, "stained", weights=stain_weights(levels))
+    torch.testing.assert_close(found, maps.mean((2, 3)))
+
+
+def test_a_frozen_backbone_weighs_by_the_stain_of_its_own_picture():
+    record = dataclasses.replace(backbone("resnet18"), std=(1.0, 1.0, 1.0), mean=(0.0, 0.0, 0.0))
+    frozen = FrozenBackbone(
+        record, trunk_of(random_network(record, 0), record), blocks_of(record, "layer1", "stained")
+    )
+    seen = {}
+    frozen.network.layer1.register_forward_hook(
+        lambda module, inputs, output: seen.update(map=output.clone()), prepend=True
+    )
+    some = pictures(record)
+    rows = frozen.embed(some)
+    given = torch.from_numpy(some).permute(0, 3, 1, 2).float()
+    expected = pool(seen["map"], "stained", weights=stain_weights(given))
+    np.testing.assert_allclose(rows, expected.numpy(), rtol=1e-5, atol=1e-6)
+    turned = frozen.embed(np.rot90(some, 1, (1, 2)), orientations=8)
+    np.testing.assert_allclose(frozen.embed(some, orientations=8), turned, rtol=1e-4, atol=1e-5)
 
 
 # Flips and rotations
