@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from hybridleuk.data.sampling import in_turns
 from hybridleuk.evaluation.context import Context
 from hybridleuk.evaluation.probes import Answer
 from hybridleuk.report.gallery import data_address
@@ -66,12 +65,7 @@ def _entry(name: str, answer: Answer, place: int, context: Context) -> dict[str,
 
 def _varied(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Reorder ranked calls so that each class comes once before any comes twice."""
-    turns: dict[str, int] = {}
-    keyed = []
-    for call in calls:
-        turns[call["predicted"]] = turn = turns.get(call["predicted"], -1) + 1
-        keyed.append(turn)
-    return [calls[place] for place in np.argsort(keyed, kind="stable")]
+    return [calls[place] for place in in_turns([call["predicted"] for call in calls])]
 
 
 def _drawn(call: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridleuk import progress
+from hybridleuk.data.sampling import evenly_by_class
 from hybridleuk.evaluation.context import Context
 
 __all__ = ["MOST_POINTS", "map_section", "place"]
@@ -33,7 +34,7 @@ def map_section(context: Context) -> dict[str, Any] | None:
     """
     ranked = _ranked(context)
     owner = next((name for name in ranked if _has_features(context.estimators[name])), None)
-    rows = _sampled(context.codes, MOST_POINTS)
+    rows = evenly_by_class(context.codes, MOST_POINTS)
     if owner is None or len(rows) < _FEWEST:
         return None
     images = list(context.study.images[rows])
@@ -93,18 +94,6 @@ def _ranked(context: Context) -> list[str]:
 def _has_features(estimator: Any) -> bool:
     """Whether a candidate can tell its features, and they need not be made again for this."""
     return hasattr(estimator, "unfitted_features") and estimator.cache is not None
-
-
-def _sampled(codes: Array, limit: int) -> Array:
-    """Take rows at even distances within each class, in equal numbers."""
-    classes = np.unique(codes)
-    each = limit // len(classes)
-    picked = []
-    for code in classes:
-        of_class = np.flatnonzero(codes == code)
-        places = np.linspace(0, len(of_class) - 1, min(each, len(of_class)))
-        picked.append(of_class[np.unique(places.astype(int))])
-    return np.sort(np.concatenate(picked))
 
 
 def _points(context: Context, rows: Array, places: Array, right: Array) -> list[dict[str, Any]]:

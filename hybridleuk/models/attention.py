@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridleuk.data.images import RGBImage
+from hybridleuk.data.sampling import in_turns
 from hybridleuk.models.finetuned import FineTunedCNN
 
 __all__ = ["METHOD", "AttentionProbe", "draw_heat", "grad_cam"]
@@ -149,9 +150,4 @@ def _enlarged(heat: Any, size: tuple[int, int]) -> Any:
 def _most_certain(certainty: Array, calls: Array, among: Array, limit: int) -> Array:
     """Pick the most certain ones, each class called once before any is picked twice."""
     ranked = among[np.argsort(-certainty[among], kind="stable")]
-    seen: dict[Any, int] = {}
-    turns = []
-    for place in ranked:
-        seen[calls[place]] = turn = seen.get(calls[place], -1) + 1
-        turns.append(turn)
-    return ranked[np.argsort(turns, kind="stable")][:limit].astype(np.intp)
+    return ranked[in_turns(calls[ranked].tolist())][:limit]

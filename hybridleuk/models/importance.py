@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hybridleuk.data.sampling import evenly_by_class
 from hybridleuk.models.hybrid import HybridClassifier
 from hybridleuk.morphology.groups import feature_of, find_twins
 
@@ -63,7 +64,7 @@ class PermutationProbe:
             ``block_calls`` (n_blocks, m); ``twins`` (names of members joined by ``|``) and
             ``twin_calls`` (n_twins, m).
         """
-        rows = _sample(study.labels, fold[1], self.images)
+        rows = fold[1][evenly_by_class(study.labels[fold[1]], self.images)]
         features = fitted.features_
         values = features.transform(list(study.images[rows]))
         blocks = block_columns(features.blocks_)
@@ -115,18 +116,6 @@ def block_columns(blocks: dict[str, int]) -> dict[str, Array]:
 
 def _width(blocks: dict[str, int]) -> int:
     return sum(width for name, width in blocks.items() if name.startswith(MORPHOLOGY))
-
-
-def _sample(labels: Array, rows: Array, limit: int) -> Array:
-    """Take rows at even distances within each class, in equal numbers, in ascending order."""
-    classes = np.unique(labels[rows])
-    each = max(limit // len(classes), 2)
-    picked = []
-    for name in classes:
-        of_class = rows[labels[rows] == name]
-        places = np.linspace(0, len(of_class) - 1, min(each, len(of_class)))
-        picked.append(of_class[np.unique(places.astype(int))])
-    return np.sort(np.concatenate(picked))
 
 
 def _exchanged(values: Array, columns: Array, order: Array) -> Array:
