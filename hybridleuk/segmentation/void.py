@@ -27,7 +27,7 @@ BoolImage = npt.NDArray[np.bool_]
 
 _BLACK, _WHITE = 24, 250
 _LEAST_BORDER, _LEAST_CUT_OUT = 0.005, 0.05
-_LEAST_PHOTO = 0.1
+_LEAST_PHOTO, _LEAST_OBLIQUE = 0.1, 0.25
 _SMALLEST_PHOTO = 16
 _CONVEX = 0.975
 _ALL_OF_THE_REST = 0.85
@@ -84,11 +84,11 @@ def find_void(image: RGBImage) -> Void:
 
     Black is void where every channel is at most 24 and it reaches the edge of the image, on at
     least 0.5 % of it where it is a border, 5 % where cells were cut out. White (at least 250) is
-    void only where it is a border. A *border* leaves a convex rest, in which empty smear is seen
-    unless the rest is a rectangle; black may also leave most of an image of any outline. Empty
-    smear is bright and even: with ``f`` the share of the rest that differs by less than 0.02 in
-    optical density from its brightest class, and ``g`` that class's green light as a share of
-    white, ``f + 2.2 log10(g) > -0.05``.
+    void only where it is a border. A *border* leaves a rectangle of at least a tenth of the image,
+    or a convex rest of at least a quarter in which empty smear is seen; black may also leave 60 %
+    of an image, of any outline, in which empty smear is seen. Empty smear is bright and even: with
+    ``f`` the share of the rest that differs by less than 0.02 in optical density from its brightest
+    class, and ``g`` that class's green light as a share of white, ``f + 2.2 log10(g) > -0.05``.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def _is_border(image: RGBImage, painted: BoolImage, black: BoolImage) -> bool:
         hull = convex_hull_image(rest, include_borders=False)
         if not (_is_outside(coarse, hull) and _fills(rest, hull, _CONVEX)):
             return False
-    return _shows_smear(image, ~painted)
+    return 1 - painted.mean() >= _LEAST_OBLIQUE and _shows_smear(image, ~painted)
 
 
 def _largest_part(mask: BoolImage) -> BoolImage:
