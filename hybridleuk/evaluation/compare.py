@@ -164,6 +164,7 @@ def compare_estimators(
         split=main,
         random_state=random_state,
         checkpoints=store,
+        jobs=jobs,
     )
     settings = Settings(
         split or main,

@@ -9,7 +9,7 @@ whole, and every class keeps its share. The end of the curve is the comparison i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,13 @@ import numpy.typing as npt
 from hybridleuk import progress
 from hybridleuk.data.splits import Fold
 from hybridleuk.evaluation.checkpoints import Checkpoints
-from hybridleuk.evaluation.crossval import Study, check_disjoint, fit_and_score
+from hybridleuk.evaluation.crossval import (
+    Study,
+    check_disjoint,
+    fit_and_score,
+    side_by_side,
+    takes_the_machine,
+)
 from hybridleuk.evaluation.recalls import balanced_accuracies
 from hybridleuk.evaluation.resampling import interval
 
@@ -61,6 +67,7 @@ def learn(
     split: str,
     random_state: int = 0,
     checkpoints: Checkpoints | None = None,
+    jobs: int | None = 1,
 ) -> dict[str, list[Step]]:
     """Fit candidates on growing shares of each training part, and score the same test parts.
 
@@ -76,6 +83,8 @@ def learn(
         Of the order in which groups join.
     checkpoints : Checkpoints, optional
         Finished fits are kept, and not repeated.
+    jobs : int or None, default 1
+        Folds at a time, as in :func:`~hybridleuk.evaluation.crossval.cross_validate`.
 
     Returns
     -------
@@ -91,12 +100,10 @@ def learn(
     curves: dict[str, list[Step]] = {}
     with progress.task("Learning curve", len(estimators) * len(plan) * len(folds), "folds") as task:
         for name, estimator in estimators.items():
-            advance = lambda name=name: task.advance(detail=name)  # noqa: E731
-            steps = [
-                _step(name, estimator, study, parts, share, split, store, advance)
-                for share, parts in plan
-            ]
-            curves[name] = [step for step in steps if step is not None]
+            for share, parts in plan:
+                about = {"split": split, "repeat": 0, "share": share}
+                step = _step(name, estimator, study, parts, about, store, jobs, task)
+                curves.setdefault(name, []).extend([] if step is None else [step])
     return curves
 
 
@@ -185,30 +192,30 @@ def _step(
     estimator: Any,
     study: Study,
     parts: list[Fold],
-    share: float,
-    split: str,
+    about: dict[str, Any],
     store: Checkpoints,
-    advance: Callable[[], None],
+    jobs: int | None,
+    task: progress.Task,
 ) -> Step | None:
-    grouped = _by_group(study, split)
-    probabilities = np.full((len(study.labels), len(study.classes)), np.nan)
+    grouped = _by_group(study, about["split"])
+    work = []
     for number, fold in enumerate(parts):
         check_disjoint(fold, study.groups if grouped else None)
-        about = {"split": split, "repeat": 0, "fold": number, "share": share}
-        try:
-            result = fit_and_score(
-                name, estimator, study, fold, grouped=grouped, about=about, checkpoints=store
-            )
-        except ValueError as error:  # of too few images; the comparison itself is complete
-            progress.note(
-                f"The learning curve of {name} lacks {len(fold[0])} images: {_first_line(error)}"
-            )
-            return None
-        probabilities[fold[1]] = result.probabilities
-        advance()
-    return Step(
-        float(np.mean([_count(study, train, grouped) for train, _ in parts])), probabilities
-    )
+        options = {"about": {**about, "fold": number}, "grouped": grouped, "checkpoints": store}
+        work.append((fit_and_score, (name, estimator, study, fold), options))
+    alone = len(work) if takes_the_machine(estimator) else 0
+    probabilities = np.full((len(study.labels), len(study.classes)), np.nan)
+    try:
+        for fold, result in zip(parts, side_by_side(work, jobs, alone=alone), strict=True):
+            probabilities[fold[1]] = result.probabilities
+            task.advance(detail=name)
+    except ValueError as error:  # of too few images; the comparison itself is complete
+        progress.note(
+            f"The learning curve of {name} lacks {len(parts[0][0])} images: {_first_line(error)}"
+        )
+        return None
+    units = [_count(study, train, grouped) for train, _ in parts]
+    return Step(float(np.mean(units)), probabilities)
 
 
 def _curve(name: str, steps: list[Step], context: Context) -> dict[str, Any]:
