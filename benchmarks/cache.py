@@ -42,6 +42,7 @@ def main() -> None:
 def kill_and_resume(folder: Path, manifest: Path, weights: str, kills: int) -> None:
     """Compare runs that are killed with one that is not."""
     whole = folder / "whole.parquet"
+    timed(command(manifest, weights, folder / "warm", folder / "warm.parquet"))  # compiles
     first = timed(command(manifest, weights, folder / "whole", whole))
     second = timed(command(manifest, weights, folder / "whole", whole))
     truth, expected = rows_of(folder / "whole"), FeatureTable.read_parquet(whole)
@@ -64,6 +65,8 @@ def kill_and_resume(folder: Path, manifest: Path, weights: str, kills: int) -> N
         counts.add(least)
         if ended == -signal.SIGKILL:
             killed += 1
+            if killed % 10 == 0:
+                print(f"{killed} of {kills} kills, {rounds} runs to the end", flush=True)
             continue
         assert ended == 0
         compare(output, expected, cache, truth)

@@ -6,21 +6,27 @@ and the median is given, so that a machine with other work slows all of them ali
 second of CPU time (all threads) are given too. "Network alone" has its pictures in memory already.
 
     python benchmarks/embeddings.py IMAGES --weights FILE [--backbone squeezenet1_0] [--n 200]
+    python benchmarks/embeddings.py IMAGES --weights FILE --backbone resnet50 --peers \
+        --thingsvision PEER/bin/python
     python benchmarks/embeddings.py IMAGES --weights FILE --memory
 
-The second form embeds a tenth of the images and all of them, each in a process of its own, and
+``--peers`` takes timm into the turns, as its documentation recommends, and thingsvision from an
+environment of its own; each in a process that loads once (``embeddings_peers.py``). The last form
+embeds a tenth of the images and all of them, each in a process of its own, and
 gives the greatest memory both had.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -91,16 +97,73 @@ def network_alone(record, weights, precision, pictures):
     return run
 
 
-def measure(contestants, paths, repeats):
+class Peer:
+    """Another tool in a process of its own, which takes its turn when it is called."""
+
+    def __init__(self, python, peer, name, paths):
+        script = Path(__file__).with_name("embeddings_peers.py")
+        self.process = subprocess.Popen(
+            [python, str(script), peer, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.say("\n".join([str(len(paths)), *map(str, paths)]))
+        self.problem = self.answer().get("problem")
+
+    def say(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {"problem": "it ended without a word"}
+
+    def turn(self):
+        self.say("again")
+        spent = self.answer()
+        if "problem" in spent:
+            raise SystemExit(f"A peer stopped: {spent['problem']}")
+        return spent["wall"], spent["cpu"]
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def peers(arguments, name, paths):
+    """Start the peers that are there and know the backbone; say why another one is left out."""
+    started = {}
+    for peer, python in (("timm", sys.executable), ("thingsvision", arguments.thingsvision)):
+        if python is None:
+            print(f"{peer} left out: --thingsvision names the Python of its environment")
+            continue
+        made = Peer(python, peer, name, paths)
+        if made.problem:
+            print(f"{peer} left out: {made.problem}")
+            made.end()
+        else:
+            started[f"{peer}, bf16" if peer == "timm" else peer] = made
+    return started
+
+
+def measure(contestants, paths, repeats, others=()):
     """Run all contestants in turn; return their rows, and seconds (wall, CPU) of every round."""
-    rows, seconds = {}, {name: [] for name in contestants}
+    others = dict(others)
+    rows, seconds = {}, {name: [] for name in (*contestants, *others)}
     for run in contestants.values():
         run(paths[:32])
+    for peer in others.values():
+        peer.turn()
     for _ in range(repeats):
         for name, run in contestants.items():
             wall, cpu = time.perf_counter(), time.process_time()
             rows[name] = run(paths)
             seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+        for name, peer in others.items():
+            seconds[name].append(peer.turn())
+    for peer in others.values():
+        peer.end()
     return rows, seconds
 
 
@@ -146,6 +209,8 @@ def main() -> None:
     parser.add_argument("--backbone", default="squeezenet1_0")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peers", action="store_true", help="take other tools into the turns")
+    parser.add_argument("--thingsvision", help="Python of an environment with thingsvision")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--memory-of-every", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -168,7 +233,8 @@ def main() -> None:
         "network alone, fp32": network_alone(record, weights, "fp32", pictures),
         "network alone, bf16": network_alone(record, weights, "bf16", pictures),
     }
-    rows, seconds = measure(contestants, paths, arguments.repeats)
+    others = peers(arguments, record.name, paths) if arguments.peers else {}
+    rows, seconds = measure(contestants, paths, arguments.repeats, others)
     load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
     print(
         f"{record.name}, {len(paths)} images, torch {torch.__version__}, torchvision "
@@ -181,9 +247,9 @@ def main() -> None:
     for name, times in seconds.items():
         wall, cpu = (median(column) for column in zip(*times, strict=True))
         ratio = median(r / w for r, (w, _) in zip(reference, times, strict=True))
-        worst = cosine(rows[name], plain).min()
+        worst = f"{cosine(rows[name], plain).min():.6f}" if name in rows else "its own pictures"
         rates = f"{len(paths) / wall:8.1f}  {ratio:11.2f}  {len(paths) / cpu:12.1f}"
-        print(f"{name:22s} {rates}  {worst:.6f}")
+        print(f"{name:22s} {rates}  {worst}")
     largest = np.abs(rows["fp32"] - plain).max() / np.abs(plain).max()
     print(f"fp32 against the plain loop: largest difference {largest:.1e} of the largest value")
     first, second = second_run(record.name, weights, paths)

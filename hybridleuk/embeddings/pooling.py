@@ -63,13 +63,13 @@ def pool(
     if pooling == "gem":
         powered = values.clamp(min=_SMALLEST).pow(_POWER).mean((2, 3))
         return powered.pow(1 / _POWER)
+    height, width = values.shape[2:]
     if pooling == "stained":
         if weights is None:
             raise ValueError("pooling 'stained' needs the weights of the picture")
-        shares = functional.adaptive_avg_pool2d(weights, values.shape[2:])
+        shares = functional.adaptive_avg_pool2d(weights, (height, width))
         return (values * shares).sum((2, 3)) / shares.sum((2, 3))
     if pooling == "center":
-        height, width = values.shape[2:]
         rows = slice(height // 3, height - height // 3)
         columns = slice(width // 3, width - width // 3)
         values = values[:, :, rows, columns]
