@@ -21,7 +21,16 @@ from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key, open_cache
 from hybridleuk.data.images import ImageLike, RGBImage, check_images, image_sha256, read_image
 
-__all__ = ["SIDE", "Fingerprints", "dark_center", "fingerprint", "fingerprints", "on_circles"]
+__all__ = [
+    "SIDE",
+    "Fingerprints",
+    "dark_center",
+    "fingerprint",
+    "fingerprint_key",
+    "fingerprints",
+    "on_circles",
+    "pack_fingerprint",
+]
 
 Array = npt.NDArray[Any]
 
@@ -98,7 +107,7 @@ def fingerprints(
     hashes = [image_sha256(image) for image in checked]
     store = open_cache(cache)
     try:
-        keys = {sha256: cache_key("fingerprint", sha256, {"version": VERSION}) for sha256 in hashes}
+        keys = {sha256: fingerprint_key(sha256) for sha256 in hashes}
         kept = {} if store is None else store.get_many(list(keys.values()))
         found = {sha256: _unpacked(kept[key]) for sha256, key in keys.items() if key in kept}
         missing = {
@@ -112,6 +121,17 @@ def fingerprints(
             store.close()
     parts = [found[sha256] for sha256 in hashes]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def fingerprint_key(sha256: str) -> str:
+    """Name the fingerprint of an image in the cache."""
+    return cache_key("fingerprint", sha256, {"version": VERSION})
+
+
+def pack_fingerprint(taken: Fingerprints) -> npt.NDArray[np.uint8]:
+    """Put a fingerprint into one row of bytes, as the cache keeps it: picture, then numbers."""
+    numbers, picture = taken
+    return np.concatenate([picture.ravel(), np.frombuffer(numbers.tobytes(), np.uint8)])
 
 
 def dark_center(picture: Array) -> tuple[float, float]:
@@ -182,16 +202,12 @@ def _taken(
             batch = items[start : start + _BATCH]
             made = list(pool.map(lambda item: fingerprint(read_image(item[1])), batch))
             if store is not None:
-                packed = {keys[s]: _packed(p) for (s, _), p in zip(batch, made, strict=True)}
+                packed = {
+                    keys[s]: pack_fingerprint(p) for (s, _), p in zip(batch, made, strict=True)
+                }
                 store.put_many(packed)
             yield from zip((sha256 for sha256, _ in batch), made, strict=True)
             taking.advance(len(batch))
-
-
-def _packed(taken: Fingerprints) -> npt.NDArray[np.uint8]:
-    """One row of bytes: the picture, then the numbers."""
-    numbers, picture = taken
-    return np.concatenate([picture.ravel(), np.frombuffer(numbers.tobytes(), np.uint8)])
 
 
 def _unpacked(row: Array) -> Fingerprints:

@@ -5,6 +5,8 @@ Each measure is a pure function of the image, and where it needs them of the leu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -48,8 +50,8 @@ def background_color(image: RGBImage) -> Array:
     """
     green = image[..., 1]
     bright = green > _otsu(green)
-    pixels = image[bright] if bright.any() else image.reshape(-1, 3)
-    return np.concatenate([np.median(pixels, axis=0), pixels.std(axis=0)])
+    levels = [_Levels.of(channel) for channel in _channels(image, bright if bright.any() else None)]
+    return np.array([*(c.percentile(50) for c in levels), *(c.std() for c in levels)])
 
 
 def mean_color(image: RGBImage) -> Array:
@@ -109,26 +111,61 @@ def region_statistics(image: RGBImage, mask: Mask) -> Array:
     image : ndarray of shape (H, W, 3), uint8
     mask : ndarray of shape (H, W), bool
     """
-    pixels = image[mask]
-    if not len(pixels):
+    if not mask.any():
         return np.zeros(3 * (len(PERCENTILES) + 1 + len(LAGS)))
-    return np.concatenate(
+    levels = [_Levels.of(channel) for channel in _channels(image, mask)]
+    window = window_of(mask)
+    planes, inside = np.ascontiguousarray(image[window].transpose(2, 0, 1)), mask[window]
+    return np.array(
         [
-            np.percentile(pixels, PERCENTILES, axis=0).ravel(),
-            pixels.std(axis=0),
-            *(_roughness(image.astype(np.int16), mask, lag) for lag in LAGS),
+            *(channel.percentile(q) for q in PERCENTILES for channel in levels),
+            *(channel.std() for channel in levels),
+            *(value for lag in LAGS for value in _roughness(planes, inside, lag)),
         ]
     )
 
 
-def _roughness(levels: npt.NDArray[np.int16], mask: Mask, lag: int) -> Array:
+def _channels(image: RGBImage, mask: Mask | None) -> list[npt.NDArray[np.uint8]]:
+    """Levels of each channel, of the masked pixels or of all."""
+    return [image[..., c].ravel() if mask is None else image[..., c][mask] for c in range(3)]
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """How often each level of 0 to 255 occurs: all that order statistics of pixels need."""
+
+    counts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.uint8]) -> _Levels:
+        return cls(np.bincount(values, minlength=256))
+
+    def percentile(self, q: float) -> float:
+        """Interpolate linearly between the two nearest of the sorted values, as NumPy does."""
+        below = np.cumsum(self.counts)
+        place = q / 100 * (int(below[-1]) - 1)
+        lower = int(place)
+        first, second = np.searchsorted(below, [lower, lower + 1], side="right")
+        return float(first + (min(second, 255) - first) * (place - lower))
+
+    def std(self) -> float:
+        levels = np.arange(256)
+        mean = self.counts @ levels / self.counts.sum()
+        return float(np.sqrt(self.counts @ (levels - mean) ** 2 / self.counts.sum()))
+
+
+def _roughness(planes: npt.NDArray[np.uint8], mask: Mask, lag: int) -> Array:
+    """Mean absolute difference of pixels `lag` apart, of planes of shape (3, H, W)."""
     total, count = np.zeros(3), 0
     for here, there in (
         ((slice(lag, None), slice(None)), (slice(None, -lag), slice(None))),
         ((slice(None), slice(lag, None)), (slice(None), slice(None, -lag))),
     ):
         both = mask[here] & mask[there]
-        total += np.abs(levels[here] - levels[there])[both].sum(axis=0)
+        for channel, plane in enumerate(planes):
+            first, second = plane[here], plane[there]
+            gap = (np.maximum(first, second) - np.minimum(first, second)) * both
+            total[channel] += int(gap.sum(dtype=np.int64))
         count += int(both.sum())
     return total / max(count, 1)
 

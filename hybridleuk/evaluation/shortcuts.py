@@ -40,7 +40,7 @@ from hybridleuk.evaluation.shortcut_measures import (
 )
 from hybridleuk.segmentation.cells import SEGMENTATION_VERSION, Cells, iter_cells
 
-__all__ = ["SHORTCUTS", "Shortcut", "shortcut_features", "shortcut_named"]
+__all__ = ["SHORTCUTS", "Shortcut", "shortcut_features", "shortcut_key", "shortcut_named"]
 
 Array = npt.NDArray[Any]
 
@@ -185,7 +185,7 @@ def shortcut_features(
         hashes = [image_sha256(image) for image in listed]
         found: dict[str, dict[str, Array]] = {name: {} for name in names}
         for shortcut in wanted:
-            keys = {_key(shortcut, sha256): sha256 for sha256 in hashes}
+            keys = {shortcut_key(shortcut, sha256): sha256 for sha256 in hashes}
             answers = store.get_many(keys) if store else {}
             found[shortcut.name] = {keys[key]: value for key, value in answers.items()}
         for sha256, measured in _measure_missing(listed, hashes, found, store, cache):
@@ -197,7 +197,8 @@ def shortcut_features(
     return {name: np.stack([found[name][sha256] for sha256 in hashes]) for name in names}
 
 
-def _key(shortcut: Shortcut, sha256: str) -> str:
+def shortcut_key(shortcut: Shortcut, sha256: str) -> str:
+    """Name what a baseline measured of an image in the cache."""
     return cache_key("shortcut", sha256, shortcut.recipe)
 
 
@@ -232,7 +233,7 @@ def _measure_missing(
             fresh = [(item[0], values) for item, values in zip(batch, results, strict=True)]
             if store:
                 store.put_many(
-                    {_key(s, sha256): values[s.name] for sha256, values in fresh for s in wanted}
+                    {shortcut_key(s, sha): values[s.name] for sha, values in fresh for s in wanted}
                 )
             yield from fresh
             measuring.advance(len(batch))

@@ -27,7 +27,9 @@ __all__ = [
     "finite_extra",
     "in_parallel",
     "measure_images",
+    "measure_marked",
     "measure_values",
+    "measurement_key",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -71,6 +73,17 @@ def measure_values(image: RGBImage, cells: Cells, features: Sequence[Feature]) -
         regions = cell_regions(image, cells, cell, background)
         row[:] = [feature.measure(regions) for feature in features]
     return values
+
+
+def measure_marked(image: RGBImage, cells: Cells, features: Sequence[Feature]) -> Floats:
+    """Measure each cell with the :data:`MARKS` before its values, as the cache keeps it."""
+    marks = np.zeros((len(cells), len(MARKS)))
+    usable = {cell.number for cell in cells.usable()}
+    marks[:, 0] = [cell.number in usable for cell in cells.cells]
+    marks[:, 1] = [bool(UNUSABLE.intersection(cell.flags)) for cell in cells.cells]
+    is_crop = any(cell.central for cell in cells.cells)
+    marks[:, 2] = 0 if is_crop else image.shape[0] * image.shape[1]
+    return np.hstack([marks, measure_values(image, cells, features)])
 
 
 def measure_extra(image: RGBImage, cells: Cells, extra: ExtraFeatures) -> Floats:
@@ -198,6 +211,11 @@ def measurement_keys(
     images: Iterable[ImageLike], features: Sequence[Feature], method: str
 ) -> list[str]:
     """Return the key in the cache of each image's measurements."""
+    return [measurement_key(image_sha256(image), features, method) for image in images]
+
+
+def measurement_key(sha256: str, features: Sequence[Feature], method: str) -> str:
+    """Return the key in the cache of the measurements of an image with that hash."""
     from hybridleuk.segmentation.cells import SEGMENTATION_VERSION
 
     recipe = {
@@ -206,7 +224,7 @@ def measurement_keys(
         "morphology": MORPHOLOGY_VERSION,
         "features": [feature.name for feature in features],
     }
-    return [cache_key("morphology", image_sha256(image), recipe) for image in images]
+    return cache_key("morphology", sha256, recipe)
 
 
 def in_parallel(
@@ -233,17 +251,9 @@ def _measured_batch(
     images: Sequence[ImageLike], names: Sequence[str], method: str, cache: Any
 ) -> list[Floats]:
     features = [CATALOGUE[name] for name in names]
-
-    def measured(image: RGBImage, cells: Cells) -> Floats:
-        marks = np.zeros((len(cells), len(MARKS)))
-        usable = {cell.number for cell in cells.usable()}
-        marks[:, 0] = [cell.number in usable for cell in cells.cells]
-        marks[:, 1] = [bool(UNUSABLE.intersection(cell.flags)) for cell in cells.cells]
-        is_crop = any(cell.central for cell in cells.cells)
-        marks[:, 2] = 0 if is_crop else image.shape[0] * image.shape[1]
-        return np.hstack([marks, measure_values(image, cells, features)])
-
-    return _for_each(images, measured, method, cache)
+    return _for_each(
+        images, lambda image, cells: measure_marked(image, cells, features), method, cache
+    )
 
 
 def _extra_batch(
