@@ -57,6 +57,7 @@ __all__ = [
     "SEGMENTATION_VERSION",
     "Cell",
     "Cells",
+    "cells_key",
     "find_cells",
     "find_cells_cached",
     "iter_cells",
@@ -94,6 +95,11 @@ def find_cells(image: RGBImage, *, method: str = "otsu") -> Cells:
     _check_method(method)
     pixels = read_image(image)
     return find_by_hsv(pixels) if method == "hsv" else _find_by_otsu(pixels)
+
+
+def cells_key(sha256: str, method: str = "otsu") -> str:
+    """Name the cells of an image with that hash in the cache."""
+    return cache_key("cells", sha256, {"method": method, "version": SEGMENTATION_VERSION})
 
 
 def find_cells_cached(
@@ -162,8 +168,7 @@ def _batch(batch: list[ImageLike], method: str, store: Cache | None, parallel: A
 
     if store is None:
         return [Cells.unpack(p) for p in parallel(delayed(_packed)(i, method) for i in batch)]
-    recipe = {"method": method, "version": SEGMENTATION_VERSION}
-    keys = [cache_key("cells", image_sha256(image), recipe) for image in batch]
+    keys = [cells_key(image_sha256(image), method) for image in batch]
     known = store.get_many(keys)
     missing = {key: image for key, image in zip(keys, batch, strict=True) if key not in known}
     made = parallel(delayed(_packed)(image, method) for image in missing.values())
