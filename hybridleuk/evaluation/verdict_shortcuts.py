@@ -29,6 +29,7 @@ NOTABLE = 0.5
 READS_BACKGROUND = 0.1  # points of balanced accuracy over 100
 ALARMING_SHARE_OF_GAIN = 0.5
 FRAGILE = 0.1
+BEYOND_DOUBT = 0.02  # where the interval has to begin; on few images its end is rough
 
 
 def shortcut_ratio(shortcut: float, best: float, chance: float) -> float | None:
@@ -119,10 +120,7 @@ def _notable_sentence(shortcut: Entry, document: Document) -> str:
 def _exchange_alarms(document: Document) -> list[str]:
     """Alarm where the exchanged background takes half of the gain over chance with it."""
     entry = _changed(document)
-    if entry is None or not _reads_background(entry):
-        return []
-    gain = entry["unchanged"]["mean"] - chance_of(document)
-    if gain <= 0 or entry["background_effect"]["mean"] < ALARMING_SHARE_OF_GAIN * gain:
+    if entry is None or not _rests_on_background(entry, chance_of(document)):
         return []
     return [_exchange_sentence(entry)]
 
@@ -134,6 +132,9 @@ def _change_sentences(document: Document) -> list[str]:
     said = []
     if _reads_background(entry) and not _exchange_alarms(document):
         said.append(_exchange_sentence(entry))
+    if _baseline_alarms(document) and _is_cleared(entry):
+        said.append(_cleared_sentence(entry))
+    said += _others_that_read_it(document)
     labels = {change["name"]: change["label"] for change in document["counterfactuals"]["changes"]}
     fragile = [
         (labels[name], changed["loss"]["mean"])
@@ -159,6 +160,37 @@ def _exchange_sentence(entry: Entry) -> str:
     )
 
 
+def _cleared_sentence(entry: Entry) -> str:
+    effect = entry["background_effect"]
+    return (
+        f"Yet {entry['name']} does not follow the background: exchanging it for that of another "
+        f"class costs {points(effect['mean'])} points more than within the class "
+        f"({points(effect['low'])} to {points(effect['high'])})."
+    )
+
+
+def _others_that_read_it(document: Document) -> list[str]:
+    best, split = best_of(document)["name"], main_split(document)
+    costs = [
+        f"{entry['name']} ({100 * entry['background_effect']['mean']:.0f} points)"
+        for entry in document["counterfactuals"]["candidates"]
+        if entry["split"] == split
+        and entry["name"] != best
+        and _rests_on_background(entry, chance_of(document))
+    ]
+    if not costs:
+        return []
+    verb = "reads" if len(costs) == 1 else "read"
+    return [f"By the same exchange, {listed(costs)} {verb} the background."]
+
+
+def _is_cleared(entry: Entry) -> bool:
+    """Whether it can be said that a candidate does not read the background."""
+    effect = entry.get("background_effect")
+    high = effect["high"] if effect else None
+    return high is not None and high < READS_BACKGROUND
+
+
 def _changed(document: Document) -> Entry | None:
     """Return what changed images did to the best candidate, if it was asked."""
     counterfactuals = document.get("counterfactuals")
@@ -173,9 +205,17 @@ def _reads_background(entry: Entry) -> bool:
     return effect is not None and _is_shown(effect, READS_BACKGROUND)
 
 
+def _rests_on_background(entry: Entry, chance: float) -> bool:
+    """Whether half or more of what a candidate gains over chance goes with the background."""
+    gain = entry["unchanged"]["mean"] - chance
+    if gain <= 0 or not _reads_background(entry):
+        return False
+    return bool(entry["background_effect"]["mean"] >= ALARMING_SHARE_OF_GAIN * gain)
+
+
 def _is_shown(estimate: Mapping[str, float | None], least: float) -> bool:
     mean, low = estimate["mean"], estimate["low"]
-    return mean is not None and low is not None and mean >= least and low > 0
+    return mean is not None and low is not None and mean >= least and low >= BEYOND_DOUBT
 
 
 def _is_alarming(shortcut: Entry, document: Document) -> bool:

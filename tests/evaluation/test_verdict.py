@@ -146,6 +146,28 @@ def test_an_exchange_that_disturbs_either_way_is_not_held_against_it(effect):
     assert "background" not in " ".join(verdict(made)).replace("background color", "")
 
 
+def test_a_candidate_that_could_have_read_the_background_and_did_not_is_cleared():
+    loud = {**shortcut("background only", 0.92), "kind": "around"}
+    made = document(shortcuts=[loud], counterfactuals=counterfactuals(estimate(0.01, 0.04)))
+    text = " ".join(verdict(made))
+    assert "this accuracy does not show" in text
+    assert "Yet hybrid+svm does not follow the background" in text
+    assert "costs +1.0 points more than within the class (-3.0 to +5.0)" in text
+    made["counterfactuals"]["candidates"][0]["background_effect"] = estimate(0.04, 0.1)
+    assert "Yet hybrid+svm" not in " ".join(verdict(made)), "too wide to say so"
+
+
+def test_others_that_read_the_background_are_named():
+    made = document(counterfactuals=counterfactuals(estimate(0.01, 0.04)))
+    first = made["counterfactuals"]["candidates"][0]
+    effects = {"deep+svm": estimate(0.5, 0.1), "morphology+svm": estimate(0.02, 0.1)}
+    made["counterfactuals"]["candidates"] += [
+        {**first, "name": name, "background_effect": effect} for name, effect in effects.items()
+    ]
+    assert alarms(made) == []
+    assert "By the same exchange, deep+svm (50 points) reads the background." in verdict(made)
+
+
 def test_what_disturbs_is_listed_and_is_no_alarm():
     made = document(counterfactuals=counterfactuals(None, loss=0.31))
     assert alarms(made) == []
