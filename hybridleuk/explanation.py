@@ -81,13 +81,18 @@ def check_explainable(model: Any) -> None:
     Raises
     ------
     InputError
-        It learned from a network's features alone, which have no names.
+        It learned from a network's features alone, which have no names, or is another classifier.
     """
     if isinstance(model, HybridClassifier) and model.features == "deep":
         raise InputError(
             "This model learned from the features of a frozen network alone, which stand for "
             "nothing that has a name; explanations need features 'hybrid' or 'morphology', or a "
             "fine-tuned network."
+        )
+    if not isinstance(model, HybridClassifier) and not hasattr(model, "pictures"):
+        raise InputError(
+            f"Predictions of {type(model).__name__} cannot be explained; expected a "
+            "HybridClassifier or a FineTunedCNN."
         )
 
 

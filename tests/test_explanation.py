@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 
 from hybridleuk import FineTunedCNN, HybridClassifier, Manifest, read_image
 from hybridleuk.data.artificial import draw_cell
@@ -131,6 +132,9 @@ def test_deep_features_alone_have_no_names():
     with pytest.raises(InputError, match="stand for nothing that has a name; explanations need"):
         check_explainable(HybridClassifier(features="deep"))
     check_explainable(HybridClassifier())
+    check_explainable(FineTunedCNN())
+    with pytest.raises(InputError, match="Predictions of LogisticRegression cannot be explained"):
+        check_explainable(LogisticRegression())
 
 
 def test_a_folder_that_cannot_be_written(study, fitted, tmp_path):
