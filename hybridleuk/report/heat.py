@@ -33,7 +33,7 @@ def loss_table(changes: Sequence[Entry], candidates: Sequence[Entry]) -> Markup:
     rows = [
         element(
             "tr",
-            element("th", change["label"], element("small", change["description"]), scope="row"),
+            element("th", change["label"], scope="row", title=change["description"]),
             *(_cell(entry["changes"].get(change["name"]), most) for entry in candidates),
         )
         for change in changes

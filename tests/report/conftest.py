@@ -186,6 +186,7 @@ def seen_sections(paths):
             ],
             "candidates": of_candidates(
                 unchanged=estimate,
+                background_effect=lambda a: {"mean": a / 5, "low": -0.01, "high": a / 3},
                 changes=lambda a: {
                     name: {
                         "balanced_accuracy": estimate(a / 2),
