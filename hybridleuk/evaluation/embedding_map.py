@@ -47,8 +47,8 @@ def map_section(context: Context) -> dict[str, Any] | None:
     return {
         "candidate": ranked[0],
         "features": owner,
-        "method": f"features scaled as for the classifier, {_COMPONENTS} principal components, "
-        f"t-SNE of perplexity {_PERPLEXITY:g}; neighbors mean something, distances between far "
+        "method": f"features scaled as for the classifier, {_components(*table.shape)} principal "
+        f"components, t-SNE of perplexity {_perplexity(len(rows)):.0f}; neighbors mean something, distances between far "
         "points and directions do not",
         "n_images": len(context.codes),
         "points": _points(context, rows, places, calls == context.codes[rows]),
@@ -72,10 +72,9 @@ def place(features: Array, *, random_state: int = 0) -> Array:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    n = min(_COMPONENTS, *features.shape)
-    reduced = PCA(n, svd_solver="full").fit_transform(features)
+    reduced = PCA(_components(*features.shape), svd_solver="full").fit_transform(features)
     layout = TSNE(
-        perplexity=min(_PERPLEXITY, (len(features) - 1) / 3),
+        perplexity=_perplexity(len(features)),
         init="pca",
         random_state=random_state,
         n_jobs=1,
@@ -84,6 +83,14 @@ def place(features: Array, *, random_state: int = 0) -> Array:
     places -= (places.max(axis=0) + places.min(axis=0)) / 2
     reach = np.abs(places).max()
     return places / reach if reach > 0 else places
+
+
+def _components(n: int, n_features: int) -> int:
+    return min(_COMPONENTS, n, n_features)
+
+
+def _perplexity(n: int) -> float:
+    return min(_PERPLEXITY, (n - 1) / 3)
 
 
 def _ranked(context: Context) -> list[str]:
