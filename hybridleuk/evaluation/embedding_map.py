@@ -48,8 +48,8 @@ def map_section(context: Context) -> dict[str, Any] | None:
         "candidate": ranked[0],
         "features": owner,
         "method": f"features scaled as for the classifier, {_components(*table.shape)} principal "
-        f"components, t-SNE of perplexity {_perplexity(len(rows)):.0f}; neighbors mean something, distances between far "
-        "points and directions do not",
+        f"components, t-SNE of perplexity {_perplexity(len(rows)):.0f}; neighbors mean something, "
+        "distances between far points and directions do not",
         "n_images": len(context.codes),
         "points": _points(context, rows, places, calls == context.codes[rows]),
     }
