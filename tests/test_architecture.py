@@ -19,13 +19,14 @@ LAYERS = (
     ("data",),
     ("segmentation",),
     ("morphology", "embeddings"),
-    ("features", "scaling"),
+    ("features", "scaling", "conformal"),
     ("hybrid",),
     ("models",),
     ("report",),
     ("evaluation",),
     ("candidates", "explanation", "persistence", "prediction"),
     ("counting",),
+    ("audit",),
     ("cli",),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

@@ -12,7 +12,6 @@ from hybridleuk.evaluation.context import Context
 from hybridleuk.evaluation.counterfactual_probe import PROBE
 from hybridleuk.evaluation.probes import Answer
 from hybridleuk.evaluation.recalls import balanced_accuracies
-from hybridleuk.evaluation.resampling import interval
 
 __all__ = ["counterfactuals_section"]
 
@@ -114,7 +113,4 @@ def _draws(calls: Array, rows: Array, able: Array, context: Context) -> Array:
 
 
 def _estimate(values: Array, rows: Array, context: Context, *, bounded: bool = True) -> Numbers:
-    resamples = context.resamples
-    n_units = len(np.unique(resamples.unit[rows]))
-    strata = min(resamples.strata, max(1, n_units - 1))
-    return interval(values, n_units, strata=strata, bounded=bounded).as_dict()
+    return context.resamples.interval(values, rows=rows, bounded=bounded).as_dict()

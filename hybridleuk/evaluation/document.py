@@ -31,7 +31,7 @@ from hybridleuk.evaluation.metrics import (
     estimates,
     replicate,
 )
-from hybridleuk.evaluation.resampling import Resamples, interval
+from hybridleuk.evaluation.resampling import Resamples
 from hybridleuk.evaluation.shortcuts import shortcut_named
 from hybridleuk.evaluation.statistics import compare_pairs
 from hybridleuk.evaluation.verdict import alarms, shortcut_ratio, verdict, warnings_of
@@ -197,7 +197,7 @@ def _shortcuts(baselines: Results, codes: Array, resamples: Resamples) -> list[d
     for split, by_name in baselines.items():
         for name, result in by_name.items():
             values = replicate(codes, result.probabilities, resamples)["balanced_accuracy"]
-            estimate = interval(values, resamples.n_units, strata=resamples.strata)
+            estimate = resamples.interval(values)
             found.append(
                 {
                     "name": name,
@@ -230,10 +230,8 @@ def _leakage_gaps(
     if len(draws) < 2:
         return {}
     return {
-        name: interval(
+        name: resamples.interval(
             draws["random"][name]["balanced_accuracy"] - values["balanced_accuracy"],
-            resamples.n_units,
-            strata=resamples.strata,
             bounded=False,
         ).as_dict()
         for name, values in draws["group"].items()
@@ -261,7 +259,7 @@ def _external(
             {
                 "name": candidate,
                 **_scores(draws, resamples, study.classes),
-                "drop": interval(drop, resamples.n_units, bounded=False).as_dict(),
+                "drop": resamples.interval(drop, bounded=False).as_dict(),
             }
         )
     shared = len(set(other.hashes) & set(study.hashes))

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from hybridleuk.evaluation.context import Context
 from hybridleuk.evaluation.probes import Answer
 from hybridleuk.evaluation.recalls import balanced_accuracies
-from hybridleuk.evaluation.resampling import interval
 from hybridleuk.morphology.groups import TWINS_FROM, describe
 
 __all__ = ["PROBE", "SHOWN", "importance_section"]
@@ -87,9 +86,7 @@ def _losses(
     right = np.vstack([as_is[None], np.concatenate(exchanged, axis=1)]) == truth
     draws = balanced_accuracies(truth, rows, right, resamples, len(context.study.classes))
     losses = [
-        interval(
-            draws[0] - changed, resamples.n_units, strata=resamples.strata, bounded=False
-        ).as_dict()
+        resamples.interval(draws[0] - changed, rows=rows, bounded=False).as_dict()
         for changed in draws[1:]
     ]
     return shared, losses

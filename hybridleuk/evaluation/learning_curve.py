@@ -28,7 +28,6 @@ from hybridleuk.evaluation.crossval import (
     takes_the_machine,
 )
 from hybridleuk.evaluation.recalls import balanced_accuracies
-from hybridleuk.evaluation.resampling import interval
 
 if TYPE_CHECKING:
     from hybridleuk.evaluation.context import Context
@@ -224,7 +223,7 @@ def _curve(name: str, steps: list[Step], context: Context) -> dict[str, Any]:
     draws = balanced_accuracies(
         codes, np.arange(len(codes)), right, resamples, len(context.study.classes)
     )
-    found = [interval(row, resamples.n_units, strata=resamples.strata) for row in draws]
+    found = [resamples.interval(row) for row in draws]
     return {
         "name": name,
         "n": [step.n_units for step in steps],

@@ -10,6 +10,8 @@ macro_f1            mean over classes of 2 TP / (2 TP + FP + FN)
 sensitivity         of a class: TP / (TP + FN)
 specificity         of a class: TN / (TN + FP)
 auroc               mean over classes of the area under the ROC curve, the class against the rest
+average_precision   mean over classes of the mean, over images of the class, of the precision among
+                    those that score at least as high; guessing reaches the share of the class
 ece                 expected calibration error of the top probability, 15 equal bins, 0 is best
                     (Guo et al. 2017, ICML)
 brier               mean over images of the squared distance between probabilities and truth summed
@@ -19,21 +21,26 @@ brier               mean over images of the squared distance between probabiliti
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
-from hybridleuk.evaluation.resampling import LEVEL, Resamples, interval
+from hybridleuk.evaluation.ranking import areas, mean_over_classes, ratio
+from hybridleuk.evaluation.resampling import LEVEL, Estimate, Resamples, interval
 
 __all__ = ["METRICS", "PER_CLASS", "confusion_matrix", "estimates", "replicate"]
 
 Array = npt.NDArray[Any]
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "ece", "brier")
+METRICS = (
+    *("accuracy", "balanced_accuracy", "macro_f1"),
+    *("auroc", "average_precision", "ece", "brier"),
+)
 PER_CLASS = ("sensitivity", "specificity")
+_SHARES = ("balanced_accuracy", "macro_f1")
+_AREAS = ("auroc", "average_precision")
+_ERRORS = ("ece", "brier")
 ECE_BINS = 15
 
 
@@ -71,7 +78,7 @@ def replicate(codes: Array, probabilities: Array, resamples: Resamples) -> dict[
     pooled = stacked.reshape(repeats * n, k)
     truth, rows = np.tile(codes, repeats), np.tile(np.arange(n), repeats)
     values = _from_confusion(_confusions(truth, pooled, rows, resamples))
-    values["auroc"] = _auroc(truth, pooled, rows, resamples)
+    values |= areas(truth, pooled, rows, resamples)
     values["ece"] = _ece(truth, pooled, rows, resamples)
     values["brier"] = _brier(truth, pooled, rows, resamples)
     return values
@@ -87,16 +94,12 @@ def estimates(
     dict
         Metric to `Estimate`; for sensitivity and specificity, class to `Estimate`.
     """
-    n, strata = resamples.n_units, resamples.strata
+    n, n_images = resamples.n_units, len(resamples.unit)
     result: dict[str, Any] = {
-        name: interval(
-            _centred(values[name]) if name == "ece" else values[name],
-            n,
-            strata=strata,
-            level=level,
-            bounded=name not in ("ece", "brier"),
-        )
-        for name in METRICS
+        "accuracy": interval(values["accuracy"], n, level=level, n_images=n_images),
+        **{name: resamples.interval(values[name], level=level) for name in _SHARES},
+        **{name: resamples.interval(values[name], level=level, area=True) for name in _AREAS},
+        **{name: _positive(values[name], resamples, level) for name in _ERRORS},
     }
     units = {
         "sensitivity": resamples.class_units,
@@ -108,6 +111,11 @@ def estimates(
             for code, label in enumerate(classes)
         }
     return result
+
+
+def _positive(values: Array, resamples: Resamples, level: float) -> Estimate:
+    found = interval(values, resamples.n_units, level=level, bounded=False)
+    return Estimate(found.mean, max(0.0, found.low), found.high)
 
 
 def confusion_matrix(codes: Array, probabilities: Array) -> Array:
@@ -135,50 +143,16 @@ def _from_confusion(confusion: Array) -> dict[str, Array]:
     right = np.diagonal(confusion, axis1=1, axis2=2)
     actual, called = confusion.sum(axis=2), confusion.sum(axis=1)
     total = confusion.sum(axis=(1, 2))[:, None]
-    sensitivity = _ratio(right, actual)
-    specificity = _ratio(total - actual - called + right, total - actual)
-    f1 = np.where(actual > 0, _ratio(2 * right, actual + called), np.nan)
+    sensitivity = ratio(right, actual)
+    specificity = ratio(total - actual - called + right, total - actual)
+    f1 = np.where(actual > 0, ratio(2 * right, actual + called), np.nan)
     return {
         "accuracy": right.sum(axis=1) / total[:, 0],
-        "balanced_accuracy": _mean_over_classes(sensitivity),
-        "macro_f1": _mean_over_classes(f1),
+        "balanced_accuracy": mean_over_classes(sensitivity),
+        "macro_f1": mean_over_classes(f1),
         "sensitivity": sensitivity,
         "specificity": specificity,
     }
-
-
-def _auroc(truth: Array, probabilities: Array, rows: Array, resamples: Resamples) -> Array:
-    weights = np.ascontiguousarray(resamples.counts.T)
-    unit = resamples.unit[rows]
-    areas = [
-        _area(probabilities[:, code], truth == code, unit, weights)
-        for code in range(probabilities.shape[1])
-    ]
-    return _mean_over_classes(np.column_stack(areas))
-
-
-def _area(score: Array, positive: Array, unit: Array, weights: Array) -> Array:
-    """Area under the ROC curve in each draw: P(positive scores higher), ties counting half.
-
-    A negative of score s lies below all positives from the first one above s on. With positives in
-    order of score it is entered there (half before, half behind those that tie); the running sum
-    is the weight of negatives below each positive.
-    """
-    order = np.flatnonzero(positive)[np.argsort(score[positive], kind="stable")]
-    if not len(order) or len(order) == len(score):
-        return np.full(weights.shape[1], np.nan)
-    ranked, negative = score[order], score[~positive]
-    places = [np.searchsorted(ranked, negative, side=side) for side in ("left", "right")]
-    entered = sparse.csr_matrix(
-        (
-            np.full(2 * len(negative), 0.5, np.float32),
-            (np.concatenate(places), np.tile(unit[~positive], 2)),
-        ),
-        shape=(len(order) + 1, len(weights)),
-    )
-    below = np.cumsum(entered @ weights, axis=0, dtype=np.float64)
-    own = weights[unit[order]]
-    return _ratio(np.einsum("pb,pb->b", own, below[:-1]), own.sum(axis=0) * below[-1])
 
 
 def _ece(truth: Array, probabilities: Array, rows: Array, resamples: Resamples) -> Array:
@@ -198,18 +172,3 @@ def _brier(truth: Array, probabilities: Array, rows: Array, resamples: Resamples
 
 def _sizes(rows: Array, resamples: Resamples) -> Array:
     return resamples.sums(rows, np.ones(len(rows)))[:, 0]
-
-
-def _centred(values: Array) -> Array:
-    """Take the upward bias off a bootstrap of the ECE, which noise in the bins can only raise."""
-    return np.maximum(values - (values[1:].mean() - values[0]) * (np.arange(len(values)) > 0), 0)
-
-
-def _ratio(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
-
-
-def _mean_over_classes(table: Array) -> Array:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # no class present: not a number
-        return np.nanmean(table, axis=1)

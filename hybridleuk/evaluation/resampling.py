@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 __all__ = ["LEVEL", "Estimate", "Resamples", "interval"]
 
@@ -49,29 +49,31 @@ class Resamples:
         its estimate first and its bootstrap distribution behind it.
     unit : ndarray of shape (n,)
         Unit of each image.
-    class_units : ndarray of shape (n_classes,)
-        Number of units that hold each class.
-    strata : int
-        Number of classes when each unit holds one class only, else 1.
+    holds : ndarray of shape (n_units, n_classes), bool
+        Which classes each unit holds.
 
     Examples
     --------
     >>> import numpy as np
     >>> from hybridleuk.evaluation.resampling import Resamples
     >>> drawn = Resamples.draw(np.array([0, 0, 1, 1]), n_classes=2, groups=list("abab"), n_draws=10)
-    >>> drawn.counts.shape, drawn.strata
-    ((11, 2), 1)
+    >>> drawn.counts.shape, drawn.class_units.tolist()
+    ((11, 2), [2, 2])
     """
 
     counts: Array
     unit: Array
-    class_units: Array
-    strata: int
+    holds: Array
 
     @property
     def n_units(self) -> int:
         """Number of units that are drawn."""
         return int(self.counts.shape[1])
+
+    @property
+    def class_units(self) -> Array:
+        """Number of units that hold each class, of shape (n_classes,)."""
+        return self.holds.sum(axis=0)
 
     @classmethod
     def draw(
@@ -105,9 +107,34 @@ class Resamples:
         holds[unit, codes] = True
         drawn = _draw_counts(n_draws, holds, np.random.default_rng(random_state))
         counts = np.vstack([np.ones((1, n_units), np.float32), drawn])
-        pure = bool((holds.sum(axis=1) == 1).all())
-        present = int(holds.any(axis=0).sum())
-        return cls(counts, unit, holds.sum(axis=0), present if pure else 1)
+        return cls(counts, unit, holds)
+
+    def interval(
+        self,
+        values: Array,
+        *,
+        rows: Array | None = None,
+        level: float = LEVEL,
+        bounded: bool = True,
+        area: bool = False,
+    ) -> Estimate:
+        """Make an estimate with its interval of a mean over classes; see :func:`interval`.
+
+        Parameters
+        ----------
+        values : ndarray of shape (1 + n_draws,)
+            The estimate first.
+        rows : ndarray of shape (m,), int, optional
+            The images that the metric is of, where these are not all.
+        level : float, default 0.95
+        bounded : bool, default True
+            Whether the metric is between 0 and 1.
+        area : bool, default False
+            Whether it is the area under a curve and no share.
+        """
+        holds = self.holds if rows is None else self.holds[np.unique(self.unit[rows])]
+        units, most = holds.sum(axis=0), len(holds)
+        return interval(values, units, most=most, level=level, bounded=bounded, area=area)
 
     def sums(self, rows: Array, values: Array) -> Array:
         """Sum values over the images of each draw.
@@ -132,44 +159,99 @@ class Resamples:
 
 
 def interval(
-    values: Array, n_units: int, *, strata: int = 1, level: float = LEVEL, bounded: bool = True
+    values: Array,
+    units: int | Array,
+    *,
+    most: int | None = None,
+    level: float = LEVEL,
+    bounded: bool = True,
+    area: bool = False,
+    n_images: int | None = None,
 ) -> Estimate:
     """Make an estimate with its interval of a metric computed on every row of `Resamples`.
 
-    Percentiles of the draws, moved outwards for the number of units: the tail is
-    ``Phi(t * sqrt(n / (n - strata)))`` with the t quantile of ``n - strata`` degrees of freedom
-    (the expanded percentile interval, Hesterberg 2015, American Statistician 69:371-386, for
-    one stratum). The plain percentile interval is too narrow for few units.
+    ``x +- t * s``; for a share the score interval of ``x (1 - x) / s ** 2`` images (Wilson 1927,
+    JASA 22:209-212; for grouped images Dean and Pagano 2015, J. Survey Statistics and Methodology
+    3:484-503); for an area ``x +- t * s`` on the scale of ``log(x / (1 - x))``.
 
-    A metric that is 1 (or 0) in every draw gets the exact bound of a proportion of `n_units`
-    (Clopper and Pearson 1934), because a bootstrap of faultless results has no width.
+    The standard error `s` is that of the draws times the root of ``sum(1 / (n - 1)) / sum(1 / n)``,
+    since a bootstrap of few units spreads too little; `t` is Student's, with the degrees of freedom
+    of a mean over classes whose units vary alike (Satterthwaite 1946, Biometrics Bulletin
+    2:110-114), ``sum(1 / n) ** 2 / sum(1 / (n ** 2 * (n - 1)))``, at most ``most - 1``. Percentiles
+    of the draws are not used: where few groups hold all errors they are too narrow.
+
+    A proportion that is 1 (or 0) in every draw gets the exact bound of that many independent units
+    (Clopper and Pearson 1934), because a bootstrap of faultless results has no width. One of a
+    class with a single unit may be anything between 0 and 1.
 
     Parameters
     ----------
     values : ndarray of shape (1 + n_draws,)
         The estimate first.
-    n_units : int
-        Number of units behind the metric.
-    strata : int, default 1
+    units : int or ndarray of int
+        Number of units behind the metric; for a mean over classes that of each class.
+    most : int, optional
+        Number of different units, where some hold several classes.
     level : float, default 0.95
     bounded : bool, default True
         Whether the metric is a proportion or like one, between 0 and 1.
+    area : bool, default False
+        Whether it is the area under a curve and no share.
+    n_images : int, optional
+        Of a share of images: they tell no more than as many independent ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hybridleuk.evaluation.resampling import interval
+    >>> draws = 0.9 + 0.03 * np.random.default_rng(0).normal(size=1000)
+    >>> estimate = interval(np.append(0.9, draws), 20)
+    >>> round(estimate.low, 2), round(estimate.high, 2)
+    (0.82, 0.95)
     """
     estimate, draws = float(values[0]), values[1:][np.isfinite(values[1:])]
     if not np.isfinite(estimate) or not len(draws):
         return Estimate(estimate, np.nan, np.nan)
+    counts = np.atleast_1d(np.asarray(units, dtype=np.float64))
+    counts = counts[counts > 0]
     if bounded and np.ptp(draws) < _EPSILON and min(estimate, 1 - estimate) < _EPSILON:
-        reach = 1 - ((1 - level) / 2) ** (1 / max(n_units, 1))
+        alike = len(counts) ** 2 / (1 / counts).sum()
+        reach = 1 - ((1 - level) / 2) ** (1 / (alike if most is None else min(alike, most)))
         return Estimate(estimate, max(0.0, estimate - reach), min(1.0, estimate + reach))
-    tail = _tail(n_units, strata, level)
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    if bounded and (counts < 2).any():
+        return Estimate(estimate, 0.0, 1.0)
+    freedom, inflation = _few(counts, most)
+    error = float(draws.std()) * np.sqrt(inflation)
+    times = float(stats.t.ppf((1 + level) / 2, freedom))
+    if not bounded:
+        return Estimate(estimate, estimate - times * error, estimate + times * error)
+    variance = max(estimate * (1 - estimate), _EPSILON)
+    if n_images is not None:
+        error = max(error, np.sqrt(variance / n_images))
+    low, high = (_of_area if area else _of_share)(estimate, times * error, variance)
     return Estimate(estimate, min(float(low), estimate), max(float(high), estimate))
 
 
-def _tail(n_units: int, strata: int, level: float) -> float:
-    freedom = max(n_units - strata, 1)
-    reach = stats.t.ppf((1 - level) / 2, freedom) * np.sqrt(n_units / freedom)
-    return float(stats.norm.cdf(reach))
+def _of_share(estimate: float, reach: float, variance: float) -> Array:
+    """Wilson's interval: the ends are as far off as `reach`, had they been true."""
+    shrunk = reach**2 / variance  # t ** 2 over the effective number of images
+    center = (estimate + shrunk / 2) / (1 + shrunk)
+    half = np.sqrt(shrunk * variance + shrunk**2 / 4) / (1 + shrunk)
+    return np.array([center - half, center + half])
+
+
+def _of_area(estimate: float, reach: float, variance: float) -> Array:
+    center = special.logit(np.clip(estimate, _EPSILON, 1 - _EPSILON))
+    return special.expit(np.array([center - reach / variance, center + reach / variance]))
+
+
+def _few(counts: Array, most: int | None) -> tuple[float, float]:
+    """Degrees of freedom, and how much larger the variance is than that of the draws."""
+    less = np.maximum(counts - 1, 0.5)
+    freedom = (1 / counts).sum() ** 2 / (1 / (counts**2 * less)).sum()
+    inflation = (1 / less).sum() / (1 / counts).sum()
+    freedom = freedom if most is None else min(freedom, most - 1)
+    return max(float(freedom), 1.0), float(inflation)
 
 
 def _draw_counts(n_draws: int, holds: Array, rng: np.random.Generator) -> Array:

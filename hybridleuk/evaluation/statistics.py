@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from hybridleuk.data.splits import Fold
-from hybridleuk.evaluation.resampling import LEVEL, Resamples, interval
+from hybridleuk.evaluation.resampling import Resamples
 
 __all__ = [
     "NEGLIGIBLE",
@@ -206,9 +206,7 @@ def compare_pairs(
 
 
 def _difference(differences: Array, resamples: Resamples) -> dict[str, float]:
-    estimate = interval(
-        differences, resamples.n_units, strata=resamples.strata, level=LEVEL, bounded=False
-    )
+    estimate = resamples.interval(differences, bounded=False)
     return {"difference": estimate.mean, "low": estimate.low, "high": estimate.high}
 
 

@@ -17,12 +17,17 @@ def random_case(n=400, k=4, seed=0, ties=False):
 def by_sklearn(codes, p, weights=None):
     k, called = p.shape[1], p.argmax(axis=1)
     areas = [metrics.roc_auc_score(codes == c, p[:, c], sample_weight=weights) for c in range(k)]
+    precisions = [
+        metrics.average_precision_score(codes == c, p[:, c], sample_weight=weights)
+        for c in range(k)
+    ]
     hits = {"y_true": codes, "y_pred": called, "sample_weight": weights}
     return {
         "accuracy": metrics.accuracy_score(**hits),
         "balanced_accuracy": metrics.balanced_accuracy_score(**hits),
         "macro_f1": metrics.f1_score(**hits, average="macro"),
         "auroc": np.mean(areas),
+        "average_precision": np.mean(precisions),
         "brier": np.average(((p - np.eye(k)[codes]) ** 2).sum(axis=1), weights=weights),
         "sensitivity": metrics.recall_score(**hits, average=None),
         "specificity": [

@@ -23,7 +23,7 @@ def test_as_scikit_learn_and_as_the_metrics_of_the_candidates():
 def test_a_part_of_the_images_and_a_draw_without_a_class():
     codes = np.array([0, 0, 0, 1, 1, 1])
     drawn = Resamples(
-        np.array([[1, 1, 1], [2, 1, 0]], np.float32), np.repeat([0, 1, 2], 2), [2, 2], 1
+        np.array([[1, 1, 1], [2, 1, 0]], np.float32), np.repeat([0, 1, 2], 2), np.ones((3, 2))
     )
     rows = np.array([0, 5])
     found = balanced_accuracies(codes[rows], rows, np.array([[True, False]]), drawn, 2)
