@@ -35,7 +35,7 @@ options = {
 }
 smears = draw_study(folder / "smears", shortcut=True, **options)
 
-# sphinx_gallery_alt = "Eight drawn cells in two rows: above benign ones, below pro-B blasts. The background of the upper row is bluish, that of the lower row yellowish."  # noqa: E501
+# sphinx_gallery_alt = "Eight drawn cells in two rows: above benign ones, below pro-B blasts. The background of the upper row is blue-green, that of the lower row orange."  # noqa: E501
 
 figure, axes = plt.subplots(2, 4, figsize=(9, 4.8), layout="constrained")
 for row, label in zip(axes, options["classes"], strict=True):
@@ -103,10 +103,10 @@ donors = {
 grounds = {name: paint_out(d, cells_mask(d, find_cells(d))) for name, d in donors.items()}
 figure, axes = plt.subplots(2, 5, figsize=(10, 4.6), layout="constrained")
 axes.flat[0].imshow(image)
-axes.flat[0].set_title("as it is", fontsize=9)
+axes.flat[0].set_title("as it is", fontsize=8)
 for axis, kind in zip(axes.flat[1:], CHANGES, strict=True):
     axis.imshow(change(kind.name, image, mask, grounds.get(kind.name)))
-    axis.set_title(kind.label, fontsize=9)
+    axis.set_title(kind.label, fontsize=8)
 for axis in axes.flat:
     axis.axis("off")
 
