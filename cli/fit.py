@@ -54,7 +54,8 @@ def fit(
     listing: ImageOptions,
     resources: ResourceOptions,
     classifier: Annotated[
-        Literal["svm", "xgboost", "finetuned"], typer.Option(help="What is fitted.")
+        Literal["svm", "xgboost", "logistic", "knn", "finetuned"],
+        typer.Option(help="What is fitted."),
     ] = "svm",
     measurements: Measurements = "weighted",
     tune: Annotated[

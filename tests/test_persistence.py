@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from hybridleuk import FineTunedCNN, HybridClassifier, load_model, save_model
 from hybridleuk.data.artificial import draw_cell
@@ -44,6 +45,21 @@ def test_trees_predict_the_same_after_loading(cells, tmp_path):
     loaded = load_model(tmp_path / "m.hleuk")
     assert np.allclose(loaded.predict_proba(cells[0]), model.predict_proba(cells[0]))
     assert hasattr(model.head_, "booster_")
+
+
+@pytest.mark.parametrize("name", ["logistic", "knn"])
+def test_numbers_predict_the_same_after_loading(name, cells, tmp_path):
+    model = HybridClassifier(name, "morphology", alpha=0.2).fit(*cells)
+    save_model(model, tmp_path / "m.hleuk")
+    loaded = load_model(tmp_path / "m.hleuk")
+    np.testing.assert_array_equal(loaded.predict_proba(cells[0]), model.predict_proba(cells[0]))
+
+
+def test_an_own_classifier_is_not_saved(cells, tmp_path):
+    model = HybridClassifier(LinearDiscriminantAnalysis(), "morphology").fit(*cells)
+    with pytest.raises(InputError, match="LinearDiscriminantAnalysis is one's own"):
+        save_model(model, tmp_path / "m.hleuk")
+    assert not list(tmp_path.iterdir())
 
 
 def test_network_predicts_the_same_after_loading(cells, tmp_path):

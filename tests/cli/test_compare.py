@@ -7,7 +7,10 @@ import pytest
 
 from hybridleuk_cli.compare import RESULTS
 
-QUICK = ("--candidate", "morphology+svm", "--folds", 2, "--workers", 1)
+QUICK = (
+    *("--candidate", "morphology+svm", "--folds", 2, "--workers", 1),
+    *("--counterfactuals", 4),
+)
 REGEX = ("--group-regex", r"(P\d+)_")
 
 
@@ -92,4 +95,73 @@ def test_features_choose_the_candidates(run, smears, tmp_path):
     ended = run("compare", smears, "-o", tmp_path / "out", *options)
     assert ended.status == 0, ended.err
     names = {row["name"] for row in json.loads(ended.out)["comparison"]["candidates"]}
-    assert names == {"morphology+svm", "morphology+xgboost"}
+    assert names == {f"morphology+{c}" for c in ("svm", "xgboost", "logistic", "knn")}
+
+
+OWN = """
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+def lda():
+    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+text = "no classifier"
+"""
+
+
+def test_own_classifiers_tuning_and_one_group_at_a_time(run, smears, tmp_path, monkeypatch):
+    (tmp_path / "mine_of_this_test.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    candidates = ("morphology+lda=mine_of_this_test:lda", "morphology+knn", "morphology+logistic")
+    named = [part for name in candidates for part in ("--candidate", name)]
+    options = ("--split", "logo", "--tune", "--workers", 1, "--json", "--counterfactuals", 0)
+    ended = run("compare", smears, "-o", "out", *named, *REGEX, *options, "--no-learning-curve")
+    assert ended.status == 0, ended.err
+    document = json.loads(ended.out)["comparison"]
+    assert document["protocol"]["split"] == "logo"
+    assert document["protocol"]["folds"] == 8
+    assert document["protocol"]["group_rule"].startswith("regular expression (P")
+    entries = {entry["name"]: entry for entry in document["candidates"]}
+    assert set(entries) == {"morphology+lda", "morphology+knn", "morphology+logistic"}
+    assert entries["morphology+lda"]["tuning"] is None
+    for name in ("morphology+knn", "morphology+logistic"):
+        assert entries[name]["tuning"]["n_settings"] == 9
+    assert all(entry["size_bytes"] > 1000 for entry in entries.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine=nowhere_at_all:x", "cannot be loaded (ModuleNotFoundError"),
+        ("mine=json", "not of the form NAME=module:attribute"),
+        ("mine=json:dumps", "cannot be made without arguments"),
+        ("mine=collections:OrderedDict", "is a OrderedDict; expected a scikit-learn classifier"),
+        ("hybrid+svm=json:dumps", "is that of a built-in candidate"),
+    ],
+)
+def test_own_classifiers_that_are_none(run, smears, tmp_path, name, message):
+    ended = run("compare", smears, "-o", tmp_path / "out", "--candidate", name)
+    assert ended.status == 1
+    assert message in " ".join(ended.err.split())
+
+
+def test_the_split_of_a_manifest(run, smears, tmp_path):
+    files = sorted(smears.rglob("*.png"))
+    rows = [
+        {"path": path, "label": path.parent.name, "split": "test" if place % 4 == 0 else "train"}
+        for place, path in enumerate(files)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
+    options = (*QUICK[:2], "--workers", 1, "--split", "manifest", "--json")
+    ended = run("compare", tmp_path / "manifest.csv", "-o", tmp_path / "out", *options)
+    assert ended.status == 0, ended.err
+    document = json.loads(ended.out)["comparison"]
+    n_test = sum(row["split"] == "test" for row in rows)
+    assert document["dataset"]["n_images"] == n_test
+    assert document["protocol"]["n_train"] == len(rows) - n_test
+    predictions = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    tested = {str(row["path"]) for row in rows if row["split"] == "test"}
+    assert set(predictions["path"]) == tested
+
+
+def test_pseudo_groups_stand_only_where_none_are_known(run, smears, tmp_path):
+    ended = run("compare", smears, "-o", tmp_path / "out", *QUICK, *REGEX, "--pseudo-groups")
+    assert ended.status == 1
+    assert "these images have groups" in " ".join(ended.err.split())

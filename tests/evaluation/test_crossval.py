@@ -119,7 +119,10 @@ def test_training_state_gets_a_folder_of_its_own_that_goes_when_the_fold_is_done
     ("options", "message"),
     [
         ({"split": "group", "groups": None}, "A split by group needs groups and none are known"),
-        ({"split": "patient"}, "split is 'patient'; expected 'group', 'random', 'logo' or 'manifest'"),
+        (
+            {"split": "patient"},
+            "split is 'patient'; expected 'group', 'random', 'logo' or 'manifest'",
+        ),
         ({"split": "group", "folds": 11}, "has 10 groups, fewer than 11 folds"),
         ({"split": "random", "repeats": 0}, "0 repeats; at least 1"),
     ],

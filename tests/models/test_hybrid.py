@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline
 
@@ -10,6 +11,7 @@ from hybridleuk.data.artificial import draw_cell
 from hybridleuk.exceptions import ImageError, InputError, SplitError
 from hybridleuk.features import FeatureTable
 from hybridleuk.models.classifiers import SVMClassifier
+from hybridleuk.models.hybrid import CLASSIFIERS
 
 SMALL = {"backbone": "squeezenet1_0", "weights": "random"}
 
@@ -90,10 +92,34 @@ def test_bad_input_is_named(cells, tmp_path):
         HybridClassifier(features="morphology").fit(images[:4], ["lymphocyte"] * 4)
     with pytest.raises(InputError, match="16 images but 15 labels"):
         HybridClassifier(features="morphology").fit(images, kinds[:-1])
-    with pytest.raises(InputError, match="classifier is 'knn'; expected one of svm, xgboost"):
-        HybridClassifier("knn", "morphology").fit(images, kinds)
+    with pytest.raises(InputError, match="classifier is 'lda'; expected one of svm, xgb"):
+        HybridClassifier("lda", "morphology").fit(images, kinds)
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match="broken.png"):
         HybridClassifier(features="morphology").fit(
             [*images[:4], tmp_path / "broken.png"], kinds[:5]
         )
+
+
+def test_an_own_classifier_takes_scaled_features_and_keeps_its_settings(cells):
+    images, kinds, groups = cells
+    own = HybridClassifier(LinearDiscriminantAnalysis(), "morphology", alpha=0.2)
+    fitted = own.fit(images, kinds, groups)
+    assert isinstance(fitted.head_, LinearDiscriminantAnalysis)
+    assert fitted.head_ is not own.classifier, "what is given stays unfitted"
+    assert fitted.prediction_sets_ is not None
+    assert fitted.predict_proba(images).shape == (16, len(set(kinds)))
+    assert fitted.stored_bytes() > 1000
+    with pytest.raises(InputError, match="put a LinearDiscriminantAnalysis into a GridSearchCV"):
+        HybridClassifier(LinearDiscriminantAnalysis(), tune=True).fit(images, kinds)
+
+
+@pytest.mark.parametrize("name", ["logistic", "knn"])
+def test_tuning_says_what_it_searches(name):
+    assert HybridClassifier(name).tuning() is None
+    said = HybridClassifier(name, tune=True).tuning()
+    assert (said["n_settings"], said["inner_folds"]) == (9, 3)
+
+
+def test_every_space_holds_as_many_settings():
+    assert {len(made.settings()) for made in CLASSIFIERS.values()} == {9}

@@ -1,0 +1,74 @@
+"""Pseudo-groups find sittings and copies that were drawn, the same ones every time."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import adjusted_rand_score, homogeneity_score
+
+from hybridleuk import Manifest
+from hybridleuk.data.artificial import draw_cell
+from hybridleuk.evaluation.pseudo_groups import acquisition_clusters, pseudo_groups
+from hybridleuk.exceptions import SplitError
+
+KINDS = ("lymphocyte", "neutrophil")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Fourteen sittings of light and stain of their own, eight images each, and four copies."""
+    folder = tmp_path_factory.mktemp("sittings")
+    rng = np.random.default_rng(0)
+    lights = rng.uniform(0.72, 1.0, (14, 3))
+    paths, labels, sittings = [], [], []
+    for sitting, light in enumerate(lights):
+        for number in range(8):
+            kind = KINDS[number % 2]
+            image = draw_cell(kind, size=64, random_state=100 * sitting + number).image
+            path = folder / kind / f"{sitting:02d}_{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray((image * light).astype(np.uint8)).save(path)
+            paths.append(path)
+            labels.append(kind)
+            sittings.append(sitting)
+    for number in range(4):  # turned copies of images of one sitting, in another light
+        with Image.open(paths[number]) as picture:
+            turned = picture.rotate(90)
+        path = folder / labels[number] / f"copy_{number}.png"
+        Image.fromarray((np.asarray(turned) * 0.9).astype(np.uint8)).save(path)
+        paths.append(path)
+        labels.append(labels[number])
+        sittings.append(0)
+    return Manifest.from_paths(paths, labels), np.array(sittings)
+
+
+def test_sittings_and_copies_are_found(drawn):
+    manifest, sittings = drawn
+    grouped = pseudo_groups(manifest, cache=None, n_jobs=1)
+    found = grouped.groups
+    assert grouped.group_kind == "pseudo"
+    assert all(name.startswith("pseudo-") for name in found)
+    assert grouped.group_rule.startswith("pseudo: ")
+    assert "4 copies" in grouped.group_rule
+    assert list(found[-4:]) == list(found[:4]), "copies lie with what they show"
+    assert adjusted_rand_score(sittings, found) > 0.8
+    assert homogeneity_score(found, sittings) > 0.95, "a sitting is not torn apart"
+
+
+def test_the_same_images_give_the_same_groups_in_any_order(drawn):
+    manifest, _ = drawn
+    first = pseudo_groups(manifest, cache=None, n_jobs=1).groups
+    again = pseudo_groups(manifest, cache=None, n_jobs=1).groups
+    assert list(first) == list(again)
+
+
+def test_every_class_is_in_enough_groups():
+    rng = np.random.default_rng(1)
+    features = np.concatenate([rng.normal(0, 0.2, (300, 4)), rng.normal(9, 0.2, (300, 4))])
+    labels = np.repeat(["a", "b"], 300)
+    found = acquisition_clusters(features, labels, per_class=5)
+    assert min(len(np.unique(found[labels == name])) for name in "ab") >= 5
+
+
+def test_few_images_are_refused(drawn):
+    with pytest.raises(SplitError, match="Pseudo-groups of 6 images; expected 20 at least"):
+        pseudo_groups(drawn[0].subset(np.arange(6)), cache=None)
