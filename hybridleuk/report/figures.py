@@ -29,6 +29,7 @@ __all__ = ["cost_figure", "difference_figure", "gap_figure", "interval_figure"]
 Entry = Mapping[str, Any]
 _COST_HEIGHT = 250
 _MOST_NAMED = 6
+_LETTER = 2.0  # percent of a plot that is as wide as on a narrow screen, roughly
 _COST_TOP, _COST_BOTTOM = 16, 34
 
 
@@ -146,7 +147,7 @@ def cost_figure(candidates: Sequence[Entry], key: str, unit: str) -> Markup:
     """
     costs = [(c["name"], max(c[key], 1e-4), c["balanced_accuracy"]["mean"]) for c in candidates]
     across = Scale(
-        log10(min(x for _, x, _ in costs)) - 0.25, log10(max(x for _, x, _ in costs)) + 0.25
+        log10(min(x for _, x, _ in costs)) - 0.3, log10(max(x for _, x, _ in costs)) + 0.35
     )
     accuracies = [y for *_, y in costs]
     margin = max(0.01, 0.15 * (max(accuracies) - min(accuracies)))
@@ -154,15 +155,17 @@ def cost_figure(candidates: Sequence[Entry], key: str, unit: str) -> Markup:
     front = costs if len(costs) <= _MOST_NAMED else _front(costs)
     placed = _without_overlap([(n, across(log10(x)), _height(y, low, high)) for n, x, y in front])
     others = [
-        _bare_point(name, across(log10(x)), _height(y, low, high))
+        _point(name, across(log10(x)), _height(y, low, high), front=False)
         for name, x, y in costs
         if (name, x, y) not in front
     ]
+    dots = [(float(across(log10(x))[:-1]), _height(y, low, high)) for _, x, y in costs]
     said = "; ".join(f"{name} {x:.3g} at {y:.3f}" for name, x, y in costs)
     return picture(
         *_cost_grid(across, low, high),
+        *(_name_of(*point, _free_side(point, dots)) for point in placed),
         element("g", *others, class_="others"),
-        *(_named_point(*point) for point in placed),
+        *(_point(*point[:3], front=True) for point in placed),
         element("text", unit, x="100%", y=str(_COST_HEIGHT - 2), text_anchor="end", class_="quiet"),
         label=f"Balanced accuracy over {unit}, logarithmic. {said}.",
         height=str(_COST_HEIGHT),
@@ -261,20 +264,33 @@ def _front(costs: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, 
     ]
 
 
-def _bare_point(name: str, x: str, y: float) -> Markup:
-    return element(
-        "circle", element("title", name), cx=x, cy=number(y), r="4", class_="point other"
-    )
+def _point(name: str, x: str, y: float, *, front: bool) -> Markup:
+    kind, radius = ("candidate", "5") if front else ("other", "4")
+    title = element("title", name)
+    return element("circle", title, cx=x, cy=number(y), r=radius, class_=f"point {kind}")
 
 
-def _named_point(name: str, x: str, y: float, text_y: float) -> Markup:
-    left = float(x.rstrip("%")) > 55
+def _free_side(point: tuple[str, str, float, float], dots: Sequence[tuple[float, float]]) -> bool:
+    """Tell whether a name goes to the left of its point: where no other point is in its way."""
+    name, place, _, text_y = point
+    x, width = float(place.rstrip("%")), len(name) * _LETTER + 4
+
+    def crowded(start: float, end: float) -> bool:
+        inside = any(
+            start < other < end and other != x and abs(y - text_y) < 9 for other, y in dots
+        )
+        return inside or start < 0 or end > 100
+
+    left, right = crowded(x - width, x), crowded(x, x + width)
+    return x > 55 if left == right else right
+
+
+def _name_of(name: str, x: str, y: float, text_y: float, left: bool) -> Markup:
     dx = -9 if left else 9
     moved = abs(text_y - y) > 5
     return element(
         "svg",
         *([element("path", d=f"M0 {y:.1f} {dx} {text_y:.1f}", class_="leader")] if moved else []),
-        element("circle", cx="0", cy=number(y), r="5", class_="point candidate"),
         element("text", name, x=str(dx), y=number(text_y + 4), text_anchor="end" if left else None),
         x=x,
         y="0",

@@ -68,6 +68,25 @@ def test_names_of_equal_candidates_do_not_lie_on_each_other():
     assert min(np.diff(heights)) >= 14
 
 
+def test_a_name_turns_away_from_a_point_in_its_way():
+    points = [(1.0, 0.9), (100.0, 0.9), (10.0, 0.5), (0.1, 0.5)]
+    costs = [{**entry(f"number {i}", y, y, y), "ms": x} for i, (x, y) in enumerate(points)]
+    anchors = {}
+    for middle in (3.0, 300.0):  # beside the first on its right; far from it
+        other = {**entry("other", 0.9, 0.9, 0.9), "ms": middle}
+        drawn = str(cost_figure([*costs, other], "ms", "ms"))
+        anchors[middle] = 'text-anchor="end"' in re.search(r"<text[^>]*>number 0<", drawn)[0]
+    assert anchors == {3.0: True, 300.0: False}
+
+
+def test_of_many_candidates_those_that_none_beats_are_named():
+    costs = [{**entry(f"c{i}", 0.5 + 0.01 * i, 0, 1), "ms": 10.0 + i} for i in range(6)]
+    worse = {**entry("worse", 0.4, 0, 1), "ms": 99.0}
+    drawn = str(cost_figure([*costs, worse], "ms", "ms"))
+    assert re.findall(r"<text[^>]*>(c\d|worse)<", drawn) == [f"c{i}" for i in range(5, -1, -1)]
+    assert "<title>worse</title>" in drawn
+
+
 def test_confusion_is_in_percent_of_the_true_class():
     drawn = str(confusion_table("x", [[3, 1], [0, 0]], ["a", "<b>"]))
     assert re.findall(r"<td[^>]*>([^<]*)</td>", drawn)[1:] == ["75", "25", "", ""]
