@@ -71,7 +71,11 @@ def test_built_in_beside_ones_own(tmp_path):
         folds=2,
         weights="random",
         directory=tmp_path / "out",
+        counterfactuals=4,
     )
+    found = result.document["counterfactuals"]
+    assert found["n_images"] == 4
+    assert len(found["candidates"]) == 3
     assert set(result.table["name"]) == {"morphology+svm", "deep+svm", "majority"}
     assert result.document["dataset"]["group_kind"] == "patient"
     assert "RANDOM WEIGHTS" in " ".join(result.document["notes"])

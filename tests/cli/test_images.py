@@ -10,7 +10,10 @@ import pytest
 from hybridleuk.exceptions import InputError
 
 READ = "is read and would lie among what is written"
-QUICK = ("--candidate", "morphology+svm", "--folds", 2, "--workers", 1)
+QUICK = (
+    *("--candidate", "morphology+svm", "--folds", 2, "--counterfactuals", 4),
+    *("--workers", 1),
+)
 
 
 @pytest.fixture
