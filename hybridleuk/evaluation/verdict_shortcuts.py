@@ -24,7 +24,7 @@ CELLS = "cell only"
 # Share of the best candidate's gain over chance that a baseline has to reach to be an alarm: those
 # that see no cell at all, and those that see cells without detail, which may tell some by right.
 ALARMING = {"around": 0.8, "coarse": 0.95}
-AS_MUCH = 0.05  # balanced accuracy that leukocytes alone may be behind and still explain the rest
+AS_MUCH = 0.8  # of a coarse baseline's gain, reached by leukocytes alone, may explain all of it
 NOTABLE = 0.5
 READS_BACKGROUND = 0.1  # points of balanced accuracy over 100
 ALARMING_SHARE_OF_GAIN = 0.5
@@ -227,12 +227,12 @@ def _is_alarming(shortcut: Entry, document: Document) -> bool:
 
 
 def _from_cells(shortcut: Entry, document: Document) -> float | None:
-    """Return what leukocytes alone reach, if as much as a baseline that sees them coarsely.
+    """Return what leukocytes alone reach, if nearly what a baseline reaches that sees them.
 
     Then the baseline may have it from their size and color, and proves no shortcut.
     """
     alone = [e for e in shortcuts_of(document) if e["name"] == CELLS and _kind(e) == "contrast"]
-    if not alone or alone[0]["balanced_accuracy"] < shortcut["balanced_accuracy"] - AS_MUCH:
+    if not alone or _ratio(alone[0], document) < AS_MUCH * _ratio(shortcut, document):
         return None
     return float(alone[0]["balanced_accuracy"])
 
