@@ -53,7 +53,8 @@ def decision_panels(section: Entry) -> list[Markup]:
     Parameters
     ----------
     section : mapping
-        ``thresholds``, ``treat_all`` and ``candidates`` with ``name`` and ``net_benefit``.
+        ``thresholds``, ``treat_all`` and ``candidates`` with ``name`` and ``net_benefit``, and
+        ``low`` and ``high`` where intervals are known.
     """
     thresholds = section["thresholds"]
     candidates = [{"thresholds": thresholds, **entry} for entry in section["candidates"]]
@@ -69,6 +70,7 @@ def decision_panels(section: Entry) -> list[Markup]:
         marks = [
             axes.rule(y=0.0, class_="zero"),
             *_others(axes, candidates, candidate, "thresholds", "net_benefit"),
+            *(_spread(axes, candidate, "thresholds") if "low" in candidate else []),
             _dashed(axes, ([x for x, _ in above], [y for _, y in above])),
             _line(axes, curve, candidate["name"]),
         ]
