@@ -31,6 +31,7 @@ from .weights import check_networks
 if TYPE_CHECKING:
     from hybridleuk.data.manifest import Manifest
     from hybridleuk.evaluation.comparison import Comparison
+    from hybridleuk.evaluation.costs import Costs
 
 __all__ = ["EXAMPLE", "RESULTS", "claim_comparison", "compare", "comparison_table"]
 
@@ -131,6 +132,24 @@ def compare(
             min=0, metavar="N", help="Unseen images to change and ask about again; 0 for none."
         ),
     ] = 200,
+    costs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV of what mistakes cost: a row for each true class, a column for each class "
+            "called.",
+            show_default=False,
+        ),
+    ] = None,
+    positive: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Class that one would act on, for the decision curve. Repeatable; by default "
+            "those named like leukemia.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> Outcome:
@@ -141,13 +160,14 @@ def compare(
     chosen = _candidates(candidate, features.features)
     parameters = features.parameters(resources) | {"measurements": measurements, "tune": tune}
     _check_own(chosen, parameters)
+    priced = None if costs is None else _costs(costs)
     replaced = claim_comparison(output, overwrite=overwrite)
     manifest, account = read_images(
         images,
         listing,
         resources,
         outputs=[output],
-        inputs=features.weights_files,
+        inputs=[*features.weights_files, *([str(costs)] if costs is not None else [])],
         labels=True,
         per_class=per_class,
         seed=seed,
@@ -179,6 +199,8 @@ def compare(
         jobs=_jobs(resources, len(manifest)),
         validation=validation,
         shared_groups=shared_groups,
+        costs=priced,
+        positive=positive or None,
         group_rule=manifest.group_rule or _group_rule(listing, manifest),
         command=shlex.join(["hybridleuk", "compare", *arguments_as_typed()]),
         **parameters,
@@ -253,6 +275,12 @@ def _group_rule(listing: ImageOptions, manifest: Manifest) -> str:
 def _jobs(resources: ResourceOptions, n: int) -> int:
     """Folds at a time: as told, or one per core where it is worth starting processes."""
     return resources.workers or (-1 if n >= _MANY_IMAGES else 1)
+
+
+def _costs(path: Path) -> Costs:
+    from hybridleuk.evaluation.costs import read_costs
+
+    return read_costs(path)
 
 
 def _check_own(chosen: Sequence[str], parameters: dict[str, Any]) -> None:

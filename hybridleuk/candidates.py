@@ -23,6 +23,7 @@ from hybridleuk.models.named import (
 
 if TYPE_CHECKING:
     from hybridleuk.evaluation.compare import Comparison
+    from hybridleuk.evaluation.costs import Costs
     from hybridleuk.evaluation.folds import Validation
     from hybridleuk.evaluation.probes import Probe
 
@@ -50,6 +51,8 @@ def compare(
     validation: Validation = "train",
     shared_groups: bool = False,
     group_rule: str = "",
+    costs: Costs | None = None,
+    positive: Sequence[str] | None = None,
     command: str | None = None,
     **features: Any,
 ) -> Comparison:
@@ -85,6 +88,10 @@ def compare(
         Accept a manifest's own split that has groups on both sides.
     group_rule : str, optional
         How groups came to be, for the report.
+    costs : Costs, optional
+        What mistakes cost, as from :func:`hybridleuk.evaluation.costs.read_costs`.
+    positive : sequence of str, optional
+        Classes that one would act on, for the decision curve; by default those named like leukemia.
     command : str, optional
         What the user typed, for the report.
     **features
@@ -123,6 +130,8 @@ def compare(
         jobs=_as_memory_allows(jobs, len(checked), tuned=bool(features.get("tune"))),
         validation=validation,
         shared_groups=shared_groups,
+        costs=costs,
+        positive=positive,
         command=command,
     )
 

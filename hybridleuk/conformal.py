@@ -15,6 +15,7 @@ __all__ = ["class_thresholds", "effective_units", "threshold"]
 
 Array = npt.NDArray[Any]
 _ROUNDING = 1e-9
+_FEWEST_GROUPS = 5
 
 
 def class_thresholds(
@@ -101,7 +102,7 @@ def effective_units(event: Array, member: Array) -> float:
 
     ``p (1 - p)`` over the variance of the mean of the groups' shares, between the number of groups
     and that of images (the design effect of Kish 1965, *Survey Sampling*, ch. 5). With fewer than
-    ten groups, or an event that is never or always there, nothing can be said of the variance, and
+    five groups, or an event that is never or always there, nothing can be said of the variance, and
     the number of groups is returned.
 
     Parameters
@@ -122,7 +123,7 @@ def effective_units(event: Array, member: Array) -> float:
     n_groups, n = len(sizes), len(member)
     shares = np.bincount(member, weights=event) / sizes
     mean = shares.mean()
-    if n_groups < 10 or not 0 < mean < 1:
+    if n_groups < _FEWEST_GROUPS or not 0 < mean < 1:
         return float(n_groups)
     variance = shares.var(ddof=1) / n_groups
     if variance * n <= mean * (1 - mean):

@@ -19,6 +19,7 @@ from hybridleuk.evaluation import document as documents
 from hybridleuk.evaluation.checkpoints import Checkpoints
 from hybridleuk.evaluation.comparison import Comparison
 from hybridleuk.evaluation.context import Context, Results, Settings
+from hybridleuk.evaluation.costs import Costs
 from hybridleuk.evaluation.crossval import (
     OutOfFold,
     Study,
@@ -27,6 +28,7 @@ from hybridleuk.evaluation.crossval import (
     side_by_side,
     takes_the_machine,
 )
+from hybridleuk.evaluation.decision_curve import check_positive
 from hybridleuk.evaluation.folds import Validation, draw_folds, kinds_of
 from hybridleuk.evaluation.learning_curve import learn
 from hybridleuk.evaluation.probes import Probe
@@ -70,6 +72,8 @@ def compare_estimators(
     jobs: int | None = None,
     validation: Validation = "train",
     shared_groups: bool = False,
+    costs: Costs | None = None,
+    positive: Sequence[str] | None = None,
     command: str | None = None,
 ) -> Comparison:
     """Cross-validate classifiers on identical folds and say what the figures are worth.
@@ -113,6 +117,10 @@ def compare_estimators(
         What images that the manifest's split marks ``val`` are for.
     shared_groups : bool, default False
         Accept a manifest's split that has groups on both sides.
+    costs : Costs, optional
+        What calling an image of one class another costs.
+    positive : sequence of str, optional
+        Classes that one would act on, for the decision curve; by default those named like leukemia.
     command : str, optional
         What the user typed, for the report.
 
@@ -130,6 +138,10 @@ def compare_estimators(
     if not estimators:
         raise InputError("No candidate given; expected at least one classifier.")
     study = _study(manifest)
+    if costs is not None:
+        costs = costs.ordered(study.classes)
+    if positive is not None:
+        positive = check_positive(positive, study.classes)
     kinds = kinds_of(split, grouped=study.groups is not None)
     plan = {
         kind: draw_folds(
@@ -175,6 +187,8 @@ def compare_estimators(
         group_rule=manifest.group_rule,
         jobs=joblib.effective_n_jobs(jobs),
         validation=validation if main == "manifest" else None,
+        costs=costs,
+        positive=positive,
         n_train=round(float(np.mean([len(train) for train, _ in plan[main][0]]))),
     )
     if main == "manifest":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.data.splits import Fold
+from hybridleuk.evaluation.costs import Costs
 from hybridleuk.evaluation.crossval import OutOfFold, Study
 from hybridleuk.evaluation.learning_curve import Step
 from hybridleuk.evaluation.metrics import replicate
@@ -31,7 +32,7 @@ INNER = (
 
 @dataclass(frozen=True)
 class Settings:
-    """The protocol as it was asked for."""
+    """The protocol as it was asked for, with costs of mistakes and the classes looked for."""
 
     split: str
     folds: int
@@ -42,6 +43,8 @@ class Settings:
     jobs: int = 1
     validation: str | None = None
     n_train: int | None = None
+    costs: Costs | None = None
+    positive: Sequence[str] | None = None
 
     def as_dict(self, resamples: Resamples, grouped: bool) -> dict[str, Any]:
         """Return what ``comparison.json`` says of the protocol."""
@@ -129,6 +132,10 @@ class Context:
     def grouped(self) -> bool:
         """Whether groups are known, so that they are what is resampled."""
         return self.study.groups is not None
+
+    def groups_of(self, split: str) -> Array | None:
+        """Return the groups that a split keeps apart, None where it was drawn at random."""
+        return None if split == "random" else self.study.groups
 
     @property
     def main_split(self) -> str:

@@ -16,11 +16,15 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 import hybridleuk
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.data.splits import Fold
+from hybridleuk.evaluation.abstention import abstention_section
 from hybridleuk.evaluation.attention import attention_section
+from hybridleuk.evaluation.calibration import calibration_section
 from hybridleuk.evaluation.comparison import Comparison
 from hybridleuk.evaluation.context import Context, Results
+from hybridleuk.evaluation.costs import costs_section
 from hybridleuk.evaluation.counterfactuals import counterfactuals_section
 from hybridleuk.evaluation.crossval import Study
+from hybridleuk.evaluation.decision_curve import decision_curve_section
 from hybridleuk.evaluation.embedding_map import map_section
 from hybridleuk.evaluation.importance import importance_section
 from hybridleuk.evaluation.learning_curve import learning_curve_section
@@ -31,6 +35,8 @@ from hybridleuk.evaluation.metrics import (
     estimates,
     replicate,
 )
+from hybridleuk.evaluation.patients import patients_section
+from hybridleuk.evaluation.prediction_sets import prediction_sets_section
 from hybridleuk.evaluation.resampling import Resamples
 from hybridleuk.evaluation.shortcuts import shortcut_named
 from hybridleuk.evaluation.statistics import compare_pairs
@@ -46,6 +52,12 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision",
 
 # Further sections of the document: key and what makes it. A section is plain data, or ``None``.
 SECTIONS: dict[str, Callable[[Context], Any]] = {
+    "patients": patients_section,
+    "calibration": calibration_section,
+    "prediction_sets": prediction_sets_section,
+    "abstention": abstention_section,
+    "costs": costs_section,
+    "decision_curve": decision_curve_section,
     "counterfactuals": counterfactuals_section,
     "learning_curve": learning_curve_section,
     "importance": importance_section,

@@ -27,9 +27,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridleuk.evaluation.ranking import areas, mean_over_classes, ratio
-from hybridleuk.evaluation.resampling import LEVEL, Estimate, Resamples, interval
+from hybridleuk.evaluation.resampling import LEVEL, Resamples, interval
 
-__all__ = ["METRICS", "PER_CLASS", "confusion_matrix", "estimates", "replicate"]
+__all__ = [
+    "METRICS",
+    "PER_CLASS",
+    "bin_of",
+    "confusion_matrix",
+    "estimates",
+    "probability_errors",
+    "replicate",
+]
 
 Array = npt.NDArray[Any]
 
@@ -79,9 +87,40 @@ def replicate(codes: Array, probabilities: Array, resamples: Resamples) -> dict[
     truth, rows = np.tile(codes, repeats), np.tile(np.arange(n), repeats)
     values = _from_confusion(_confusions(truth, pooled, rows, resamples))
     values |= areas(truth, pooled, rows, resamples)
-    values["ece"] = _ece(truth, pooled, rows, resamples)
-    values["brier"] = _brier(truth, pooled, rows, resamples)
+    values |= _errors(truth, pooled, rows, resamples)
     return values
+
+
+def probability_errors(
+    codes: Array, probabilities: Array, resamples: Resamples
+) -> dict[str, Array]:
+    """Compute ECE, Brier score and log loss for the data and for each bootstrap draw.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), int
+    probabilities : ndarray of shape (repeats, n, k)
+    resamples : Resamples
+
+    Returns
+    -------
+    dict of ``ece``, ``brier``, ``log_loss``
+        Each of shape (1 + n_draws,). The log loss is in nats; a probability of zero counts as the
+        smallest step of a floating-point number, as in scikit-learn.
+    """
+    repeats, n, k = probabilities.shape
+    pooled = probabilities.reshape(repeats * n, k)
+    truth, rows = np.tile(codes, repeats), np.tile(np.arange(n), repeats)
+    values = _errors(truth, pooled, rows, resamples)
+    least = np.finfo(np.float64).eps
+    losses = -np.log(np.clip(pooled[np.arange(len(truth)), truth], least, 1 - least))
+    values["log_loss"] = resamples.sums(rows, losses)[:, 0] / _sizes(rows, resamples)
+    return values
+
+
+def bin_of(confidence: Array) -> npt.NDArray[np.intp]:
+    """Tell which bin of equal width, open below, each top probability falls into."""
+    return np.clip(np.ceil(confidence * ECE_BINS).astype(np.intp) - 1, 0, ECE_BINS - 1)
 
 
 def estimates(
@@ -99,7 +138,7 @@ def estimates(
         "accuracy": interval(values["accuracy"], n, level=level, n_images=n_images),
         **{name: resamples.interval(values[name], level=level) for name in _SHARES},
         **{name: resamples.interval(values[name], level=level, area=True) for name in _AREAS},
-        **{name: _positive(values[name], resamples, level) for name in _ERRORS},
+        **{name: resamples.positive(values[name], level=level) for name in _ERRORS},
     }
     units = {
         "sensitivity": resamples.class_units,
@@ -111,11 +150,6 @@ def estimates(
             for code, label in enumerate(classes)
         }
     return result
-
-
-def _positive(values: Array, resamples: Resamples, level: float) -> Estimate:
-    found = interval(values, resamples.n_units, level=level, bounded=False)
-    return Estimate(found.mean, max(0.0, found.low), found.high)
 
 
 def confusion_matrix(codes: Array, probabilities: Array) -> Array:
@@ -155,10 +189,17 @@ def _from_confusion(confusion: Array) -> dict[str, Array]:
     }
 
 
+def _errors(truth: Array, pooled: Array, rows: Array, resamples: Resamples) -> dict[str, Array]:
+    return {
+        "ece": _ece(truth, pooled, rows, resamples),
+        "brier": _brier(truth, pooled, rows, resamples),
+    }
+
+
 def _ece(truth: Array, probabilities: Array, rows: Array, resamples: Resamples) -> Array:
     confidence = probabilities.max(axis=1)
     surplus = confidence - (probabilities.argmax(axis=1) == truth)
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+    bins = bin_of(confidence)
     table = np.zeros((len(truth), ECE_BINS))
     table[np.arange(len(truth)), bins] = surplus
     return np.abs(resamples.sums(rows, table)).sum(axis=1) / _sizes(rows, resamples)

@@ -136,6 +136,11 @@ class Resamples:
         units, most = holds.sum(axis=0), len(holds)
         return interval(values, units, most=most, level=level, bounded=bounded, area=area)
 
+    def positive(self, values: Array, *, level: float = LEVEL) -> Estimate:
+        """Make an estimate of an error or a cost: a mean over images that is never below zero."""
+        found = interval(values, self.n_units, level=level, bounded=False)
+        return Estimate(found.mean, max(0.0, found.low), found.high)
+
     def sums(self, rows: Array, values: Array) -> Array:
         """Sum values over the images of each draw.
 
@@ -221,13 +226,13 @@ def interval(
     if bounded and (counts < 2).any():
         return Estimate(estimate, 0.0, 1.0)
     freedom, inflation = _few(counts, most)
-    error = float(draws.std()) * np.sqrt(inflation)
+    error = float(draws.std() * np.sqrt(inflation))
     times = float(stats.t.ppf((1 + level) / 2, freedom))
     if not bounded:
         return Estimate(estimate, estimate - times * error, estimate + times * error)
     variance = max(estimate * (1 - estimate), _EPSILON)
     if n_images is not None:
-        error = max(error, np.sqrt(variance / n_images))
+        error = max(error, float(np.sqrt(variance / n_images)))
     low, high = (_of_area if area else _of_share)(estimate, times * error, variance)
     return Estimate(estimate, min(float(low), estimate), max(float(high), estimate))
 

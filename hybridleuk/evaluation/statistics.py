@@ -11,13 +11,14 @@ import numpy.typing as npt
 from scipy import stats
 
 from hybridleuk.data.splits import Fold
-from hybridleuk.evaluation.resampling import Resamples
+from hybridleuk.evaluation.resampling import Estimate, Resamples
 
 __all__ = [
     "NEGLIGIBLE",
     "bootstrap_p_value",
     "compare_pairs",
     "corrected_t_test",
+    "effect",
     "fold_scores",
     "holm",
     "mcnemar",
@@ -139,6 +140,31 @@ def fold_scores(codes: Array, probabilities: Array, folds: list[list[Fold]]) -> 
     )
 
 
+def effect(estimate: Estimate, negligible: float = NEGLIGIBLE) -> str:
+    """Say what an interval of a difference shows, which a p-value does not.
+
+    Returns
+    -------
+    str
+        ``"negligible"``: all of the interval is too small to matter, which is more than a
+        difference that was not found. ``"large"``: none of it is. ``"some"``: there is a
+        difference, perhaps too small to matter. ``"unclear"``: there may be none or one that does.
+
+    Examples
+    --------
+    >>> from hybridleuk.evaluation.resampling import Estimate
+    >>> from hybridleuk.evaluation.statistics import effect
+    >>> effect(Estimate(0.002, -0.001, 0.005)), effect(Estimate(0.002, -0.04, 0.05))
+    ('negligible', 'unclear')
+    """
+    low, high = estimate.low, estimate.high
+    if -negligible < low and high < negligible:
+        return "negligible"
+    if low >= negligible or high <= -negligible:
+        return "large"
+    return "some" if low > 0 or high < 0 else "unclear"
+
+
 def compare_pairs(
     codes: Array,
     probabilities: Mapping[str, Array],
@@ -172,8 +198,8 @@ def compare_pairs(
     -------
     list of dict
         ``a``, ``b``, ``difference`` (a minus b), ``low``, ``high``, ``p_value``, ``test``,
-        ``p_holm``, ``p_mcnemar``, ``negligible``, and ``only_right``: the images that
-        only `a`, and that only `b`, gets right.
+        ``p_holm``, ``p_mcnemar``, ``effect`` as from :func:`effect`, ``negligible``, and
+        ``only_right``: the images that only `a`, and that only `b`, gets right.
     """
     right = {
         name: table.mean(axis=0).argmax(axis=1) == codes for name, table in probabilities.items()
@@ -183,13 +209,16 @@ def compare_pairs(
     pairs: list[dict[str, Any]] = []
     for a, b in combinations(probabilities, 2):
         differences = draws[a] - draws[b]
+        estimate = resamples.interval(differences, bounded=False)
         p_mcnemar = mcnemar(right[a], right[b])
         p_value, test = _tested(scores[a] - scores[b], differences, p_mcnemar, share, grouped)
         pairs.append(
             {
                 "a": a,
                 "b": b,
-                **_difference(differences, resamples),
+                "difference": estimate.mean,
+                "low": estimate.low,
+                "high": estimate.high,
                 "p_value": p_value,
                 "test": test,
                 "p_mcnemar": p_mcnemar,
@@ -197,17 +226,13 @@ def compare_pairs(
                     int(np.sum(right[a] & ~right[b])),
                     int(np.sum(~right[a] & right[b])),
                 ],
+                "effect": effect(estimate, negligible),
                 "negligible": bool(abs(differences[0]) < negligible),
             }
         )
     for pair, corrected in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
         pair["p_holm"] = corrected
     return pairs
-
-
-def _difference(differences: Array, resamples: Resamples) -> dict[str, float]:
-    estimate = resamples.interval(differences, bounded=False)
-    return {"difference": estimate.mean, "low": estimate.low, "high": estimate.high}
 
 
 def _tested(

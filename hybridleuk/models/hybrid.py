@@ -170,7 +170,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         if held_out is None:
             return None
         codes = np.searchsorted(self.classes_, labels)
-        return PredictionSets(self.alpha).fit(held_out, codes)
+        return PredictionSets(self.alpha).fit(held_out, codes, groups)
 
     def unfitted_features(self) -> HybridFeatures:
         """Make the extractor with this classifier's settings."""
@@ -197,7 +197,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
                 tune=self.tune,
                 random_state=self.random_state,
             )
-        if not is_classifier(self.classifier) or isinstance(self.classifier, type):
+        if not _is_classifier(self.classifier):
             raise InputError(
                 f"classifier is {self.classifier!r}; expected one of {', '.join(CLASSIFIERS)}, or "
                 "a scikit-learn classifier, unfitted."
@@ -208,3 +208,7 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
                 f"{type(self.classifier).__name__} into a GridSearchCV, or leave tune out."
             )
         return clone(self.classifier)
+
+
+def _is_classifier(value: Any) -> bool:
+    return isinstance(value, BaseEstimator) and is_classifier(value)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from hybridleuk.conformal import class_thresholds
 from hybridleuk.exceptions import InputError
 
 __all__ = ["PredictionSets"]
@@ -20,7 +21,8 @@ class PredictionSets(BaseEstimator):
     A class enters the set of an image when its probability is no lower than that of all but a share
     `alpha` of the conformalization images of this class (Vovk 2012, Mondrian conformal prediction;
     score ``1 - p`` of Sadinle et al. 2019). Where conformalization images are exchangeable with new
-    ones, the true class is in the set with probability ``1 - alpha`` at least, in each class.
+    ones, the true class is in the set with probability ``1 - alpha`` at least, in each class. Where
+    images come in groups it is the groups that must be; see :func:`hybridleuk.conformal.threshold`.
 
     Parameters
     ----------
@@ -31,7 +33,8 @@ class PredictionSets(BaseEstimator):
     ----------
     thresholds_ : ndarray of shape (n_classes,)
         Least probability with which each class enters a set. A class with fewer than
-        ``1 / alpha - 1`` conformalization images has threshold 0: it can never be ruled out.
+        ``1 / alpha - 1`` conformalization images, or groups whose images are all alike, has
+        threshold 0: it can never be ruled out.
 
     Examples
     --------
@@ -47,7 +50,7 @@ class PredictionSets(BaseEstimator):
     def __init__(self, alpha: float = 0.1) -> None:
         self.alpha = alpha
 
-    def fit(self, probabilities: Any, codes: Any) -> Self:
+    def fit(self, probabilities: Any, codes: Any, groups: Any = None) -> Self:
         """Learn the thresholds from probabilities of images the classifier was not fitted on.
 
         Parameters
@@ -55,24 +58,19 @@ class PredictionSets(BaseEstimator):
         probabilities : array-like of shape (n, n_classes)
         codes : array-like of shape (n,)
             Column of the true class of each row.
+        groups : array-like of shape (n,), optional
+            Patients, or what stands for them.
         """
         if not 0 < self.alpha < 1:
             raise InputError(
                 f"alpha is {self.alpha}; expected a risk between 0 and 1, such as 0.1."
             )
         values = np.asarray(probabilities, dtype=np.float64)
-        truth = np.asarray(codes)
-        self.thresholds_ = np.array(
-            [_threshold(values[truth == k, k], self.alpha) for k in range(values.shape[1])]
-        )
+        members = None if groups is None else np.asarray(groups)
+        self.thresholds_ = class_thresholds(values, np.asarray(codes), self.alpha, members)
         return self
 
     def predict(self, probabilities: Any) -> npt.NDArray[np.bool_]:
         """Tell which classes are in the set of each row, of shape (n, n_classes)."""
         check_is_fitted(self)
         return np.asarray(probabilities) >= self.thresholds_
-
-
-def _threshold(probabilities: npt.NDArray[np.float64], alpha: float) -> float:
-    rank = int(np.floor(alpha * (len(probabilities) + 1)))
-    return float(np.sort(probabilities)[rank - 1]) if rank >= 1 else 0.0
