@@ -25,7 +25,7 @@ def abstention_panels(candidates: Sequence[Entry]) -> list[Markup]:
     candidates : sequence of mapping
         ``name``, ``answered`` (shares from 1 down), ``accuracy``, ``low`` and ``high``.
     """
-    lowest = min(min(_curve(c, "answered", "accuracy")[1], default=1.0) for c in candidates)
+    lowest = min([1.0, *(v for c in candidates for v in _known([*c["accuracy"], *c["low"]]))])
     axes = Axes("share answered", "accuracy", 1.0, 0.0, _round_down(lowest), 1.0)
     drawn = []
     for candidate in candidates:
