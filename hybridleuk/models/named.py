@@ -197,7 +197,7 @@ def _made(found: Any, text: str) -> Any:
                 f"The candidate {text!r} cannot be made without arguments ({error}); name a "
                 "function that returns the classifier."
             ) from error
-    if not is_classifier(found):
+    if not hasattr(found, "__sklearn_tags__") or not is_classifier(found):
         raise InputError(
             f"The candidate {text!r} is a {type(found).__name__}; expected a scikit-learn "
             "classifier, a class of them, or a function that returns one."
