@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 __all__ = ["CONTENTS", "Part", "Section", "contents_of"]
@@ -109,10 +109,10 @@ CONTENTS = (
 )
 
 
-def contents_of(present: Collection[str]) -> list[Part]:
+def contents_of(present: Collection[str], contents: Sequence[Part] = CONTENTS) -> list[Part]:
     """List the parts with those of their sections that are in the report."""
     kept = [
         Part(part.id, part.heading, tuple(s for s in part.sections if s.id in present))
-        for part in CONTENTS
+        for part in contents
     ]
     return [part for part in kept if part.sections]

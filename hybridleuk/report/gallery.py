@@ -1,4 +1,4 @@
-"""The images a candidate called wrong with most certainty, as small pictures in the page itself."""
+"""Images as small pictures in the page itself, and those that were called wrong most surely."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from hybridleuk.data.images import RGBImage, read_image
 from hybridleuk.exceptions import ImageError
 
-__all__ = ["Mistake", "data_address", "mistakes"]
+__all__ = ["Mistake", "data_address", "mistakes", "thumbnail"]
 
 THUMBNAIL = 168
 
@@ -63,7 +63,7 @@ def mistakes(predictions: pd.DataFrame, *, limit: int = 12) -> tuple[list[Mistak
     columns = ["image_id", "path", "label", "predicted", "confidence", "given_to_truth"]
     picked = ranked[columns].head(limit).itertuples(index=False)
     return [
-        Mistake(image_id, label, predicted, confidence, given_to_truth, _thumbnail(path))
+        Mistake(image_id, label, predicted, confidence, given_to_truth, thumbnail(path))
         for image_id, path, label, predicted, confidence, given_to_truth in picked
     ], len(ranked)
 
@@ -77,7 +77,8 @@ def data_address(image: RGBImage, *, size: int = THUMBNAIL, quality: int = 82) -
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _thumbnail(path: str) -> str | None:
+def thumbnail(path: str) -> str | None:
+    """Write an image file into a ``data:`` address; ``None`` where it cannot be read."""
     try:
         return data_address(read_image(path))
     except ImageError:

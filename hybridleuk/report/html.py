@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
 from hybridleuk.exceptions import InputError
-from hybridleuk.report.contents import Part, contents_of
-from hybridleuk.report.dots import as_estimate, points
+from hybridleuk.report.contents import contents_of
 from hybridleuk.report.figures import cost_figure, difference_figure, gap_figure, interval_figure
 from hybridleuk.report.gallery import mistakes
+from hybridleuk.report.page import environment, headings_of, style
 from hybridleuk.report.panels import (
     confusion_table,
     precision_recall_panel,
@@ -42,7 +40,6 @@ from hybridleuk.report.sections import optional_figures, ranked
 __all__ = ["comparison_report", "report_from_folder"]
 
 Document = Mapping[str, Any]
-TEMPLATES = Path(__file__).parent / "templates"
 STRONGEST = 3
 ALWAYS = (
     *("results", "classes", "roc", "precision", "errors", "reliability", "cost"),
@@ -82,13 +79,13 @@ def comparison_report(
     figures, extra = _figures(document), optional_figures(document)
     contents = contents_of(_present(figures, extra))
     return (
-        _environment()
+        environment()
         .get_template("comparison.html")
         .render(
-            style=Markup((TEMPLATES / "style.css").read_text("utf-8")),
+            style=style(),
             document=document,
             contents=contents,
-            headings=_headings(contents),
+            headings=headings_of(contents),
             best=best_of(document),
             candidates=candidates_of(document),
             shortcuts=shortcuts_of(document),
@@ -125,20 +122,6 @@ def report_from_folder(directory: str | os.PathLike[str]) -> str:
     return comparison_report(document, predictions)
 
 
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    filters = {"thousands": "{:,}".format, "cost": _cost, "points": points}
-    environment.filters.update({**filters, "as_estimate": as_estimate})
-    return environment
-
-
 def _present(figures: Mapping[str, Any], extra: Mapping[str, Any]) -> set[str]:
     """Name the sections that this report has."""
     optional = {_SECTION_OF.get(key, key) for key, drawn in extra.items() if drawn}
@@ -149,11 +132,6 @@ def _present(figures: Mapping[str, Any], extra: Mapping[str, Any]) -> set[str]:
 def _ranked(document: Document, extra: Mapping[str, Any]) -> dict[str, list[Any]]:
     """List the candidates of each section that has a table of them, best first."""
     return {key: ranked(document, document[key]["candidates"]) for key in _RANKED if extra[key]}
-
-
-def _headings(contents: list[Part]) -> dict[str, str]:
-    parts = {part.id: part.heading for part in contents}
-    return parts | {section.id: section.heading for part in contents for section in part.sections}
 
 
 def _figures(document: Document) -> dict[str, Any]:
@@ -257,12 +235,3 @@ def _arrays(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
     probabilities = rows[[f"prob_{name}" for name in classes]].to_numpy(dtype=np.float64)
     return np.searchsorted(classes, rows["label"].to_numpy(dtype=object)), probabilities
-
-
-def _cost(value: float | None) -> str:
-    """Write seconds or milliseconds with as many digits as matter."""
-    if value is None:
-        return "–"
-    if value < 0.01:
-        return "<0.01"
-    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
