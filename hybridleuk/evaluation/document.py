@@ -42,7 +42,7 @@ from hybridleuk.evaluation.shortcuts import shortcut_named
 from hybridleuk.evaluation.statistics import compare_pairs
 from hybridleuk.evaluation.verdict import alarms, shortcut_ratio, verdict, warnings_of
 
-__all__ = ["FORMAT", "SECTIONS", "build"]
+__all__ = ["FORMAT", "SECTIONS", "build", "package_versions"]
 
 FORMAT = 1
 Array = npt.NDArray[Any]
@@ -107,7 +107,7 @@ def build(
         "alarms": alarms(document),
         "warnings": warnings_of(document),
         "notes": list(notes),
-        "versions": _versions(),
+        "versions": package_versions(),
         "command": command,
     }
     return Comparison(
@@ -319,7 +319,8 @@ def _scored_rows(
     return pd.concat([frame[columns], chances], axis=1)
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of this package and of those whose results may differ by version."""
     found = {"hybridleuk": hybridleuk.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -9,6 +9,7 @@ acquisition and copies; two patients of one sitting it cannot tell apart, nor on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ Array = npt.NDArray[Any]
 MEASURES = ("background color", "mean color")
 FEWEST_GROUPS, MOST_GROUPS = 10, 50
 _SMALL_CLUSTERS = 400
-_WEIGHT_OF_WHOLE = 0.25  # the mean color of the whole image also tells of its cells
+# The median of the background says how an image was taken; its spread, and the color of the whole
+# image, also tell of what lies in it.
+_WEIGHT_OF_REST = 0.25
 _JUDGED = 2000
 
 
@@ -39,6 +42,7 @@ def pseudo_groups(
     per_class: int = 5,
     cache: Any = "default",
     n_jobs: int | None = None,
+    pairs: Sequence[tuple[int, int]] | None = None,
 ) -> Manifest:
     """Return the same images with pseudo-groups from acquisition and near-duplicates.
 
@@ -51,6 +55,8 @@ def pseudo_groups(
         where no number of clusters allows it, the one that comes closest is taken.
     cache : "default", path or None
     n_jobs : int, optional
+    pairs : sequence of (int, int), optional
+        Rows that show the same, where they are known; else they are looked for.
 
     Returns
     -------
@@ -74,10 +80,10 @@ def pseudo_groups(
     measured = shortcut_features(images, list(MEASURES), cache=cache)
     features = _scaled(*(measured[name] for name in MEASURES))
     clusters = acquisition_clusters(features, manifest.labels, per_class=per_class)
-    pairs = [
-        (pair.first, pair.second) for pair in near_duplicates(images, cache=cache, n_jobs=n_jobs)
-    ]
-    sets = groups_of_copies(list(manifest.frame["sha256"]), pairs)
+    if pairs is None:
+        found = near_duplicates(images, cache=cache, n_jobs=n_jobs)
+        pairs = [(pair.first, pair.second) for pair in found]
+    sets = groups_of_copies(list(manifest.frame["sha256"]), list(pairs))
     clusters = clusters[sets]  # a set of copies follows its first image
     _, codes = np.unique(clusters, return_inverse=True)
     n_copies = int(len(images) - len(np.unique(sets)))
@@ -156,12 +162,14 @@ def groups_of_copies(hashes: list[str], pairs: list[tuple[int, int]]) -> npt.NDA
 
 
 def _scaled(background: Array, whole: Array) -> Array:
-    """Robust units: distance from the median in median absolute deviations, bounded."""
-    parts = [_robust(background), _WEIGHT_OF_WHOLE * _robust(whole)]
-    return np.hstack(parts)
+    """Put background (three medians, three spreads) and whole image on one scale, side by side."""
+    medians, spreads = background[:, :3], background[:, 3:]
+    rest = np.hstack([_robust(spreads), _robust(whole)])
+    return np.hstack([_robust(medians), _WEIGHT_OF_REST * rest])
 
 
 def _robust(values: Array) -> Array:
+    """Distance from the median in median absolute deviations, bounded."""
     middle = np.median(values, axis=0)
     spread = np.median(np.abs(values - middle), axis=0)
     spread = np.where(spread > 0, spread, values.std(axis=0))
