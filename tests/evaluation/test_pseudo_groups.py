@@ -6,11 +6,20 @@ from PIL import Image
 from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
 from hybridleuk import Manifest
-from hybridleuk.data.artificial import draw_cell
 from hybridleuk.evaluation.pseudo_groups import acquisition_clusters, pseudo_groups
 from hybridleuk.exceptions import SplitError
 
 KINDS = ("lymphocyte", "neutrophil")
+
+
+def picture(rng, dark):
+    """A cell of random place, shape and granules on an almost white ground."""
+    y, x = np.mgrid[:64, :64]
+    top, left, height, width = rng.uniform([24, 24, 9, 9], [40, 40, 16, 16])
+    inside = ((y - top) / height) ** 2 + ((x - left) / width) ** 2 < 1
+    granules = np.kron(rng.normal(0, 18, (16, 16)), np.ones((4, 4)))
+    values = np.where(inside, dark + granules, 232) + rng.normal(0, 2, (64, 64))
+    return np.clip(values, 0, 255)[..., None] * np.array([1, 0.97, 0.98])
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +32,7 @@ def drawn(tmp_path_factory):
     for sitting, light in enumerate(lights):
         for number in range(8):
             kind = KINDS[number % 2]
-            image = draw_cell(kind, size=64, random_state=100 * sitting + number).image
+            image = picture(rng, dark=70 + 40 * (number % 2))
             path = folder / kind / f"{sitting:02d}_{number}.png"
             path.parent.mkdir(exist_ok=True)
             Image.fromarray((image * light).astype(np.uint8)).save(path)
@@ -31,8 +40,8 @@ def drawn(tmp_path_factory):
             labels.append(kind)
             sittings.append(sitting)
     for number in range(4):  # turned copies of images of one sitting, in another light
-        with Image.open(paths[number]) as picture:
-            turned = picture.rotate(90)
+        with Image.open(paths[number]) as opened:
+            turned = opened.rotate(90)
         path = folder / labels[number] / f"copy_{number}.png"
         Image.fromarray((np.asarray(turned) * 0.9).astype(np.uint8)).save(path)
         paths.append(path)
@@ -54,10 +63,10 @@ def test_sittings_and_copies_are_found(drawn):
     assert homogeneity_score(found, sittings) > 0.95, "a sitting is not torn apart"
 
 
-def test_the_same_images_give_the_same_groups_in_any_order(drawn):
+def test_the_same_images_give_the_same_groups(drawn):
     manifest, _ = drawn
-    first = pseudo_groups(manifest, cache=None, n_jobs=1).groups
-    again = pseudo_groups(manifest, cache=None, n_jobs=1).groups
+    some = manifest.subset(np.arange(40))
+    first, again = (pseudo_groups(some, cache=None, n_jobs=1).groups for _ in range(2))
     assert list(first) == list(again)
 
 
