@@ -68,6 +68,31 @@ def test_a_proportion_stays_between_zero_and_one_and_reaches_further_inwards():
     assert 0.98 - found.low > found.high - 0.98
 
 
+def spread(mean, deviation, n=4001):
+    normal = stats.norm.ppf((np.arange(n) + 0.5) / n)
+    return np.append(mean, mean + deviation * normal / normal.std())
+
+
+def test_the_interval_of_a_share_of_many_units_is_that_of_wilson():
+    # statsmodels 0.15: proportion_confint(93, 100, method="wilson")
+    found = interval(spread(0.93, np.sqrt(0.93 * 0.07 / 100)), 10**7)
+    assert (found.low, found.high) == pytest.approx((0.862504852609, 0.965680738933), abs=1e-5)
+
+
+def test_the_interval_of_a_faultless_share_is_that_of_clopper_and_pearson():
+    # statsmodels 0.15: proportion_confint(20, 20, method="beta")
+    assert interval(np.ones(101), 20).low == pytest.approx(0.831566529017)
+
+
+def test_the_interval_of_an_area_is_symmetric_in_log_odds():
+    found = interval(spread(0.95, 0.02), 30, area=True)
+    low, mid, high = (np.log(v / (1 - v)) for v in (found.low, found.mean, found.high))
+    assert mid - low == pytest.approx(high - mid)
+    assert high - mid == pytest.approx(
+        stats.t.ppf(0.975, 29) * np.sqrt(30 / 29) * 0.02 / (0.95 * 0.05), rel=1e-3
+    )
+
+
 def test_a_share_of_images_tells_no_more_than_as_many_independent_ones():
     hardly_any_spread = np.concatenate([[0.9], np.linspace(0.899, 0.901, 100)])
     alone = interval(hardly_any_spread, 50, n_images=50)

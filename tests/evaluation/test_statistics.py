@@ -4,11 +4,12 @@ from scipy import stats
 
 from hybridleuk.data.splits import stratified_folds
 from hybridleuk.evaluation.metrics import replicate
-from hybridleuk.evaluation.resampling import Resamples
+from hybridleuk.evaluation.resampling import Estimate, Resamples
 from hybridleuk.evaluation.statistics import (
     bootstrap_p_value,
     compare_pairs,
     corrected_t_test,
+    effect,
     fold_scores,
     holm,
     mcnemar,
@@ -59,6 +60,41 @@ def test_holm_is_monotone_and_below_bonferroni():
     assert holm([]) == []
 
 
+def test_corrections_and_tests_agree_with_statsmodels():
+    # statsmodels 0.15: multipletests(p, method="holm"); mcnemar([[5, 12], [4, 5]], exact=True)
+    p_values = [0.012, 0.03, 0.0004, 0.2, 0.03, 0.8]
+    assert holm(p_values) == pytest.approx([0.06, 0.12, 0.0024, 0.4, 0.12, 0.8])
+    right_a = np.array([True] * 12 + [False] * 4)
+    half = stats.binom.pmf(4, 16, 0.5)
+    assert mcnemar(right_a, ~right_a) == pytest.approx(0.076812744140625 - half)
+
+
+def test_the_p_value_of_the_bootstrap_is_that_of_a_z_test_of_many_groups():
+    rng = np.random.default_rng(0)
+    by_group = rng.normal(0.02, 0.1, 200)
+    drawn = Resamples.draw(np.zeros(200, dtype=int), n_classes=1, n_draws=20000)
+    means = drawn.sums(np.arange(200), by_group)[:, 0] / 200
+    z = by_group.mean() / (by_group.std() / np.sqrt(200))
+    assert bootstrap_p_value(means) == pytest.approx(2 * stats.norm.sf(abs(z)), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-0.009, 0.009, "negligible"),
+        (0.001, 0.009, "negligible"),
+        (0.011, 0.05, "large"),
+        (-0.05, -0.011, "large"),
+        (0.001, 0.05, "some"),
+        (-0.05, -0.001, "some"),
+        (-0.05, 0.004, "unclear"),
+        (np.nan, np.nan, "unclear"),
+    ],
+)
+def test_an_effect_is_called_what_its_interval_shows(low, high, expected):
+    assert effect(Estimate((low + high) / 2, low, high)) == expected
+
+
 def paired(n_folds, grouped, shift=0.25, n=400):
     codes = np.arange(n) % 2
     groups = np.arange(n) // 8
@@ -92,6 +128,7 @@ def test_a_clear_difference_is_found_and_none_is_called_negligible(n_folds, grou
     assert clear["p_value"] <= clear["p_holm"] < 0.05
     assert not clear["negligible"]
     assert none["negligible"]
+    assert (clear["effect"], none["effect"]) == ("large", "negligible")
     assert none["difference"] == 0
     assert none["p_value"] == 1
 
