@@ -1,0 +1,1 @@
+"""What is wrong with a set of images, found before anyone trains on it."""
