@@ -102,7 +102,7 @@ def compare(
     -------
     Comparison
     """
-    from hybridleuk.evaluation.compare import check_external, compare_estimators
+    from hybridleuk.evaluation.compare import check_external, check_wishes, compare_estimators
 
     features.setdefault("random_state", seed)
     estimators = make_candidates(candidates, finetuning=finetuning, **features)
@@ -113,6 +113,7 @@ def compare(
     others = {name: other.checked(cache=cache) for name, other in (external or {}).items()}
     for name, other in others.items():  # before anything slow
         check_external(name, other, () if checked.labels is None else checked.labels)
+    check_wishes(() if checked.labels is None else checked.labels, costs, positive)
     _extract_once(estimators, checked)
     return compare_estimators(
         estimators,

@@ -37,7 +37,7 @@ from hybridleuk.evaluation.shortcut_estimators import ShortcutClassifier
 from hybridleuk.evaluation.shortcuts import SHORTCUTS, shortcut_features
 from hybridleuk.exceptions import InputError, SplitError
 
-__all__ = ["Comparison", "check_external", "compare_estimators"]
+__all__ = ["Comparison", "check_external", "check_wishes", "compare_estimators"]
 
 Array = npt.NDArray[Any]
 
@@ -138,10 +138,7 @@ def compare_estimators(
     if not estimators:
         raise InputError("No candidate given; expected at least one classifier.")
     study = _study(manifest)
-    if costs is not None:
-        costs = costs.ordered(study.classes)
-    if positive is not None:
-        positive = check_positive(positive, study.classes)
+    check_wishes(study.labels, costs, positive)
     kinds = kinds_of(split, grouped=study.groups is not None)
     plan = {
         kind: draw_folds(
@@ -243,6 +240,23 @@ def _only_tested(
         for each in results
     ]
     return kept, _study(kept), *cut
+
+
+def check_wishes(
+    labels: Iterable[Any], costs: Costs | None, positive: Sequence[str] | None
+) -> None:
+    """Make sure that costs and the classes looked for are those of the images.
+
+    Raises
+    ------
+    InputError
+        A class has no costs, or one that is looked for is not there.
+    """
+    classes = sorted({str(label) for label in labels})
+    if costs is not None:
+        costs.ordered(classes)
+    if positive is not None:
+        check_positive(positive, classes)
 
 
 def check_external(name: str, manifest: Manifest, classes: Iterable[Any]) -> None:

@@ -48,12 +48,17 @@ def test_results_verdict_and_resuming(run, smears, tmp_path):
 
 
 def test_external_images_and_samples(run, smears, tmp_path):
-    options = (*QUICK, "--per-class", 6, "--test", smears, "--json")
+    costs = tmp_path / "costs.csv"
+    costs.write_text("true,blast,lymphocyte\nblast,0,10\nlymphocyte,1,0\n")
+    options = (*QUICK, "--per-class", 6, "--test", smears, "--json", "--costs", costs)
+    options = (*options, "--positive", "lymphocyte")
     ended = run("compare", smears, "-o", tmp_path / "out", *options)
     assert ended.status == 0, ended.err
     document = json.loads(ended.out)
     assert document["comparison"]["dataset"]["n_images"] == 12
     assert document["n_left_aside"] == 4
+    assert document["comparison"]["costs"]["matrix"] == [[0, 10], [1, 0]]
+    assert document["comparison"]["decision_curve"]["positive"] == ["lymphocyte"]
     (external,) = document["comparison"]["external"]
     assert (external["name"], external["n_images"]) == ("smears", 16)
 
@@ -67,6 +72,7 @@ def test_external_images_and_samples(run, smears, tmp_path):
         (("--group-regex", "P"), "no parentheses"),
         (("--weights", "nowhere.pth"), "no such file"),
         (("--test", "nowhere"), "nowhere"),
+        (("--costs", "nowhere.csv"), "cannot be read from nowhere.csv"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -81,6 +87,26 @@ def test_refused_before_any_work(run, smears, tmp_path, options, message, monkey
     assert message in ended.err
     assert ended.err.splitlines()[-1].startswith("Error: ")
     assert not out.exists() or not list(out.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--positive", "monocyte"), "'monocyte' is looked for"),
+        (("--costs", "costs.csv"), "say nothing of the class lymphocyte"),
+    ],
+    ids=["positive", "costs"],
+)
+def test_classes_that_are_not_there(run, smears, tmp_path, options, message, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("hybridleuk.candidates._extract_once", fail)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "costs.csv").write_text("true,blast\nblast,0\n")
+    ended = run("compare", smears, "-o", "out", "--candidate", "morphology+svm", *options)
+    assert ended.status == 1
+    assert message in ended.err
 
 
 def test_folder_of_something_else(run, smears, tmp_path):
