@@ -92,7 +92,7 @@ def truth_of(population, n_groups=150_000):
     codes, groups, tables = population.draw(rng, n_groups)
     k = len(population.prior)
     counts = np.ones((1, n_groups), np.float32)  # the data as they are, no draws
-    drawn = Resamples(counts, groups, np.ones((n_groups, k), dtype=bool))
+    drawn = Resamples(counts, groups, np.ones((n_groups, k), dtype=int))
     values = [replicate(codes, p, drawn) for p in tables]
     found = {name: float(values[0][name][0]) for name in METRICS}
     balanced = [float(value["balanced_accuracy"][0]) for value in values]

@@ -93,6 +93,31 @@ def test_the_interval_of_an_area_is_symmetric_in_log_odds():
     )
 
 
+def test_no_difference_on_a_few_images_is_not_known_to_be_none():
+    codes = np.repeat([0, 1], [30, 10])
+    drawn = Resamples.draw(codes, n_classes=2, groups=np.arange(40) // 2, n_draws=50)
+    never = drawn.interval(np.zeros(51), bounded=False)
+    least = np.sqrt(2 / 32**2 + 2 / 12**2) / 2
+    freedom = (1 / 15 + 1 / 5) ** 2 / (1 / (15**2 * 14) + 1 / (5**2 * 4))
+    assert never.high == -never.low == pytest.approx(stats.t.ppf(0.975, freedom) * least)
+    rows = np.arange(0, 40, 2)  # half of the images, of all groups
+    fewer = drawn.interval(np.zeros(51), rows=rows, bounded=False)
+    assert fewer.high / never.high == pytest.approx(np.sqrt(2 / 17**2 + 2 / 7**2) / 2 / least)
+    spread_out = np.append(0, np.random.default_rng(0).normal(0, 0.2, 50))
+    expected = interval(spread_out, drawn.class_units, most=20, bounded=False)
+    assert drawn.interval(spread_out, bounded=False) == expected
+
+
+def test_the_interval_of_an_error_is_the_score_interval_of_a_count():
+    drawn = Resamples.draw(np.zeros(10**5, dtype=int), n_classes=1, n_draws=1)
+    found = drawn.positive(spread(0.1, 0.03))
+    reach = stats.norm.ppf(0.975) ** 2 * 0.03**2 / 0.1
+    for end in (found.low, found.high):
+        assert (end - 0.1) ** 2 == pytest.approx(reach * end, rel=1e-3)
+    assert found.high - 0.1 > 0.1 - found.low
+    assert drawn.positive(np.array([0.0, 0.0])).as_dict() == {"mean": 0, "low": 0, "high": 0}
+
+
 def test_a_share_of_images_tells_no_more_than_as_many_independent_ones():
     hardly_any_spread = np.concatenate([[0.9], np.linspace(0.899, 0.901, 100)])
     alone = interval(hardly_any_spread, 50, n_images=50)
