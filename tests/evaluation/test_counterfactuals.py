@@ -90,7 +90,9 @@ def test_the_one_that_reads_the_cell_is_not(asked):
     )
     for name in (OTHER_CLASS, SAME_CLASS, "background_flat"):
         assert entry["changes"][name]["flipped"] == 0
-    assert entry["background_effect"] == {"mean": 0, "low": 0, "high": 0}
+    effect = entry["background_effect"]
+    assert effect["mean"] == 0
+    assert effect["low"] < 0 < effect["high"]  # never flipped, but on a few images only
     assert entry["changes"]["brightness"]["flipped"] > 0
 
 
