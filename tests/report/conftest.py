@@ -1,4 +1,4 @@
-"""The plain data of a comparison, written by hand, so that the report is tested without fitting."""
+"""The plain data of a comparison and of an audit, written by hand, so that nothing is fitted."""
 
 import numpy as np
 import pandas as pd
@@ -316,3 +316,108 @@ def document():
         "versions": {"hybridleuk": "0.1.0", "python": "3.11"},
         "command": "hybridleuk compare study -o out",
     }
+
+
+def paths_of(folder, n=12):
+    rng = np.random.default_rng(3)
+    (folder / "blast").mkdir()
+    paths = [str(folder / "blast" / f"{i}.png") for i in range(n)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3)).astype(np.uint8)).save(path)
+    return paths
+
+
+def cluster(kind, images, across, labels, **more):
+    n = len(images)
+    return {
+        "kind": kind,
+        "images": images,
+        "labels": labels,
+        "groups": [f"P{i}" for i in range(n)],
+        "splits": [None] * n,
+        "across": across,
+        "conflict": len(set(labels)) > 1,
+        **more,
+    }
+
+
+def shortcut(name, accuracy, p_value, told):
+    return {
+        "name": name,
+        "description": f"what {name} sees",
+        "balanced_accuracy": accuracy,
+        "chance": 1 / 3,
+        "p_value": p_value,
+        "n_images": 120,
+        "folds_by": "group",
+        "told": told,
+    }
+
+
+@pytest.fixture
+def audited(tmp_path):
+    """What audit.json holds, with something in every section."""
+    paths = paths_of(tmp_path)
+    warnings = ["No groups are known."]
+    return {
+        "dataset": {
+            "name": "artificial <study>",
+            "n_images": 120,
+            "n_groups": 9,
+            "group_kind": "patient",
+            "classes": CLASSES,
+            "n_unreadable": 1,
+            "recognised": None,
+            "known_defects": [],
+        },
+        "files": [
+            {"path": str(tmp_path / "cut.jpg"), "problem": "truncated", "detail": "cut off"},
+            {"path": paths[0], "problem": "scale bar", "detail": "1 mark <i>drawn</i> in."},
+        ],
+        "duplicates": [
+            cluster("bytes", paths[:2], "group", ["Pro", "Pro"]),
+            cluster("near", paths[2:8], "class", CLASSES * 2, score=0.912),
+        ],
+        "shortcuts": [
+            shortcut("background color", 0.71, 0.002, True),
+            shortcut("file metadata", 0.4, 0.21, False),
+        ],
+        "acquisition": {
+            "n_clusters": 2,
+            "sizes": [90, 30],
+            "examples": [paths[:6], paths[6:9]],
+            "clusters": [0] * 90 + [1] * 30,
+            "classes": [{CLASSES[0]: 50, CLASSES[1]: 40}, {CLASSES[2]: 30}],
+            "nmi_with_class": 0.42,
+            "nmi_by_chance": 0.01,
+            "p_value": 0.005,
+            "how": "k-means",
+        },
+        "suspect_labels": [
+            {"path": paths[8], "label": "Pro", "suggested": CLASSES[1], "score": 0.83}
+        ],
+        "quality": [{"path": paths[9], "problem": "blur", "value": 1.2, "detail": "Its edges."}],
+        "balance": {
+            "images_per_class": dict.fromkeys(CLASSES, 40),
+            "groups_per_class": dict.fromkeys(CLASSES, 3),
+            "images_per_group": {f"P{i}": 10 + i for i in range(9)},
+            "images_per_split": {"train": dict.fromkeys(CLASSES, 30)},
+            "n_groups": 9,
+            "groups_of_one_class": 9,
+            "shared_groups": [],
+            "unlabelled": 0,
+            "most_folds": 3,
+            "ratio": 1.0,
+            "warnings": warnings,
+        },
+        "cleaned": {"n_images": 110, "n_left_out": 11},
+        "verdict": [f"One label is suspect, {paths[8]}.", *warnings],
+        "versions": {"hybridleuk": "0.1.0", "python": "3.11"},
+        "command": "hybridleuk audit study -o out",
+    }
+
+
+@pytest.fixture
+def left_out(audited):
+    paths = [path for found in audited["duplicates"] for path in found["images"]]
+    return [(path, f"shows the same as {paths[0]}, which is kept.") for path in paths[1:]]

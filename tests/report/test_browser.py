@@ -1,4 +1,4 @@
-"""The report in a real browser, which is told what to do over its own pipe: no driver is needed."""
+"""The pages in a real browser, which is told what to do over its own pipe: no driver is needed."""
 
 import base64
 import json
@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from hybridleuk.report.audit import audit_report
 from hybridleuk.report.html import comparison_report
 
 BROWSERS = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome")
@@ -161,6 +162,17 @@ def address(complete, predictions, tmp_path):
     return path.as_uri()
 
 
+@pytest.fixture(params=["comparison", "audit"])
+def either(request, tmp_path):
+    """Address of a page of each kind."""
+    if request.param == "comparison":
+        return request.getfixturevalue("address")
+    path = tmp_path / "audit.html"
+    named = (request.getfixturevalue(name) for name in ("audited", "left_out"))
+    path.write_text(audit_report(*named), "utf-8")
+    return path.as_uri()
+
+
 def complaints(browser):
     """What the console, the page and the security policy had to say."""
     named = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
@@ -172,8 +184,8 @@ def requests(browser):
     return {re.match(r"\w+:", event["request"]["url"])[0] for event in sent}
 
 
-def test_no_complaint_and_no_request(browser, address):
-    browser.open(address, WIDE, LIGHT)
+def test_no_complaint_and_no_request(browser, either):
+    browser.open(either, WIDE, LIGHT)
     assert complaints(browser) == []
     assert requests(browser) <= {"file:", "data:"}
     assert browser.run("document.scripts.length") == 0
@@ -191,8 +203,8 @@ def test_this_test_sees_a_complaint(browser, tmp_path):
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK])
 @pytest.mark.parametrize("width", [NARROW, WIDE])
-def test_nothing_leaves_the_screen_and_all_can_be_read(browser, address, width, scheme):
-    browser.open(address, width, scheme)
+def test_nothing_leaves_the_screen_and_all_can_be_read(browser, either, width, scheme):
+    browser.open(either, width, scheme)
     browser.run("document.querySelectorAll('details').forEach(folded => { folded.open = true; })")
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run(OVERFLOWING) == []
@@ -211,6 +223,22 @@ def test_every_figure_takes_its_place(browser, address):
         assert width > 300, name
         assert height > 40, name
     assert browser.run("[...document.images].every(image => image.naturalWidth > 0)")
+
+
+def test_pictures_of_an_audit_are_shown_side_by_side(browser, audited, left_out, tmp_path):
+    (tmp_path / "audit.html").write_text(audit_report(audited, left_out), "utf-8")
+    for width in (WIDE, NARROW):
+        browser.open((tmp_path / "audit.html").as_uri(), width, LIGHT)
+        tops, lefts = (
+            browser.run(
+                "[...document.querySelectorAll('.set:first-child .strip:not(.small) img')]"
+                f".slice(0, 2).map(image => Math.round(image.getBoundingClientRect().{side}))"
+            )
+            for side in ("top", "left")
+        )
+        assert tops[0] == tops[1]
+        assert lefts[0] < lefts[1]
+        assert browser.run("[...document.images].every(image => image.naturalWidth > 0)")
 
 
 def test_the_first_screen_holds_the_verdict_and_wide_ones_the_contents(browser, address):
@@ -263,8 +291,8 @@ def test_pointing_at_any_mark_shows_its_picture_inside_the_screen(browser, addre
     assert sheet.startswith('url("data:image/jpeg')
 
 
-def test_printing_unfolds_everything(browser, address):
-    browser.open(address, WIDE, DARK)
+def test_printing_unfolds_everything(browser, either):
+    browser.open(either, WIDE, DARK)
     browser.ask("Emulation.setEmulatedMedia", media="print")
     hidden = (
         "[...document.querySelectorAll('details > :not(summary)')]"
