@@ -137,7 +137,7 @@ def _silhouettes(features: Array, random_state: int) -> Array:
 
 
 def _clustered(features: Array, count: int, random_state: int) -> tuple[Array, Array]:
-    """Number the clusters, the largest first: each image's, and its distance from the middle."""
+    """Return the number of each image's cluster, the largest first, and how far it is off."""
     from sklearn.cluster import KMeans
 
     machine = KMeans(count, n_init=10, random_state=random_state).fit(features)

@@ -51,7 +51,8 @@ def score_baselines(
     -------
     list of dict
         ``name``, ``description``, ``balanced_accuracy``, ``chance``, ``p_value``, ``n_images``,
-        and ``folds_by``: ``"group"``, or ``"image"`` where no groups are known or they are too few.
+        ``told`` (:func:`is_told`) and ``folds_by``: ``"group"``, or ``"image"`` where no groups are
+        known or they are too few.
         The strongest first; empty where classes are too small to cross-validate.
     """
     picked = _picked(labels, random_state)
@@ -80,7 +81,8 @@ def score_baselines(
                 }
             )
             testing.advance()
-    return sorted(found, key=lambda entry: -entry["balanced_accuracy"])
+    judged = [{**entry, "told": is_told(entry)} for entry in found]
+    return sorted(judged, key=lambda entry: -entry["balanced_accuracy"])
 
 
 def is_told(entry: Mapping[str, Any]) -> bool:
@@ -93,6 +95,8 @@ def folds_of(
     labels: Array, groups: Array | None, count: int, random_state: int
 ) -> tuple[list[Fold], str]:
     """Divide into folds by group where groups allow it, else by image; none where impossible."""
+    if len(np.unique(labels)) < 2:
+        return [], "image"
     by_group = [] if groups is None else inner_folds(labels, groups, count, random_state)
     if by_group:
         return by_group, "group"

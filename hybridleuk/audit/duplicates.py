@@ -84,7 +84,7 @@ def _sets(keys: Iterable[Any], finer: Sequence[Any] | None = None) -> list[Array
     """Rows of equal keys, where there are several; with `finer` only where those differ."""
     held = list(keys)
     by_key = pd.Series(held).groupby(held).indices
-    several = [np.sort(rows) for rows in by_key.values() if len(rows) > 1]
+    several = [np.sort(np.asarray(rows)) for rows in by_key.values() if len(rows) > 1]
     several.sort(key=lambda rows: int(rows[0]))
     if finer is None:
         return several

@@ -21,7 +21,9 @@ __all__ = ["VERSION", "Record", "make_record", "sharpness"]
 
 Array = npt.NDArray[Any]
 
-VERSION = 1
+Box = tuple[int, int, int, int]
+
+VERSION = 2
 _ORIENTATION = 274  # the EXIF tag
 _CLIPPED_HIGH, _CLIPPED_LOW = 254, 1
 _NEAR, _FAR = 1, 4
@@ -43,7 +45,7 @@ class Record:
     orientation : int
         EXIF orientation; 1 where there is none.
     bars : int
-        Straight black or purely colored marks.
+        Straight black or purely colored marks outside of any writing.
     lines : int
         Of writing.
     sharpness : float
@@ -110,6 +112,7 @@ def make_record(content: bytes, image: RGBImage, cells: Cells) -> Record:
     red, green, blue = (np.ascontiguousarray(image[..., channel]) for channel in range(3))
     high = np.maximum(np.maximum(red, green), blue)
     low = np.minimum(np.minimum(red, green), blue)
+    lines = find_writing(image)
     subject = [set(cell.flags) for cell in cells.usable()]
     return Record(
         pixels=hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest(),
@@ -118,8 +121,8 @@ def make_record(content: bytes, image: RGBImage, cells: Cells) -> Record:
         height=height,
         width=width,
         orientation=orientation,
-        bars=len(find_marks(image)),
-        lines=len(find_writing(image)),
+        bars=sum(not _is_stroke(mark, lines) for mark in find_marks(image)),
+        lines=len(lines),
         sharpness=sharpness(image),
         bright=float(np.median(high)),
         burnt_out=float((low >= _CLIPPED_HIGH).mean()),
@@ -129,6 +132,12 @@ def make_record(content: bytes, image: RGBImage, cells: Cells) -> Record:
         flags=cells.flags,
         cell_flags=tuple(sorted(set.intersection(*subject))) if subject else (),
     )
+
+
+def _is_stroke(mark: Box, lines: list[Box]) -> bool:
+    """Whether a straight mark lies in a line of writing, as the stroke of a letter does."""
+    y, x = (mark[0] + mark[2]) / 2, (mark[1] + mark[3]) / 2
+    return any(top <= y <= bottom and left <= x <= right for top, left, bottom, right in lines)
 
 
 def sharpness(image: RGBImage) -> float:

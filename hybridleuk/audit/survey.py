@@ -99,7 +99,7 @@ def _measured(
     n_jobs = (workers or -1) if len(jobs) >= _WORTH_WORKERS else 1
     run = Parallel(n_jobs=n_jobs, return_as="generator")
     for results in run(delayed(_work)(batch) for batch in batches):
-        fresh = {}
+        fresh: dict[str, Array] = {}
         for job, made in zip(*results, strict=True):
             if not isinstance(made, str):
                 fresh |= {names[job.sha256][name]: value for name, value in made.items()}

@@ -72,4 +72,6 @@ def shrink(mask: BoolImage, reach: int) -> BoolImage:
 def window_of(mask: BoolImage) -> tuple[slice, slice]:
     """Smallest window that holds a mask of which something is set."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    # As Python's numbers, since boxes made of them are written as JSON.
+    ends = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return slice(*ends[:2]), slice(*ends[2:])

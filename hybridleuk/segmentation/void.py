@@ -222,7 +222,9 @@ def _with_ink(image: RGBImage, painted: BoolImage) -> BoolImage:
     wide, narrow = (ndi.maximum_filter(labels, size=2 * reach + 1) for reach in (4, 2))
     around = np.where(narrow > 0, 0, wide)
     bright = image[..., 1] > _BESIDE_INK * smear
-    share = ndi.mean(bright, around, np.arange(n + 1))
+    beside = np.bincount(around.ravel(), minlength=n + 1)
+    lit = np.bincount(around[bright], minlength=n + 1)
+    share = lit / np.maximum(beside, 1)  # between other signs there may be no room beside one
     ink = (np.bincount(labels.ravel(), minlength=n + 1) >= _LEAST_INK) & (share > 0.5)
     ink[0] = False
     if smear < _DARK_IMAGE or not ink.any():

@@ -204,3 +204,20 @@ def test_the_median_of_bytes_is_the_median(n):
     for seed in range(5):
         levels = np.random.default_rng(seed).integers(0, 256, n).astype(np.uint8)
         assert _median_level(levels) == np.median(levels)
+
+
+def test_writing_close_together_is_no_division_by_nothing():
+    """Strokes that enclose each other have no room beside them of their own."""
+    image = np.full((60, 90, 3), 225, np.uint8)
+    for inset in (0, 3, 6):
+        image[10 + inset : 40 - inset, 10 + inset : 60 - inset] = 0
+        image[11 + inset : 39 - inset, 11 + inset : 59 - inset] = 225
+    find_void(image)
+
+
+def test_cells_within_a_border_are_packed(field):
+    image = np.zeros((360, 460, 3), np.uint8)
+    image[30:330, 30:430] = field.image
+    cells = find_cells(image)
+    assert len(cells)
+    assert type(cells).unpack(cells.pack()).cells == cells.cells
