@@ -32,7 +32,6 @@ from hybridleuk.evaluation.resampling import Resamples
 from hybridleuk.exceptions import SplitError
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "average_precision", "brier")
-N_DRAWS = 1000
 ALPHA = 0.1
 
 
@@ -108,13 +107,13 @@ def truth_of(population, n_groups=150_000):
     return found
 
 
-def studied(population, n_groups, seed):
+def studied(population, n_groups, seed, n_draws=1000):
     """Make every interval of one drawn study."""
     rng = np.random.default_rng([seed, n_groups])
     codes, groups, tables = population.draw(rng, n_groups)
     k = len(population.prior)
     classes = [str(c) for c in range(k)]
-    drawn = Resamples.draw(codes, n_classes=k, groups=groups, n_draws=N_DRAWS, random_state=seed)
+    drawn = Resamples.draw(codes, n_classes=k, groups=groups, n_draws=n_draws, random_state=seed)
     values = [replicate(codes, p, drawn) for p in tables]
     scored = estimates(values[0], drawn, classes)
     found = {name: scored[name] for name in METRICS}
@@ -123,7 +122,7 @@ def studied(population, n_groups, seed):
     found["leakage gap"] = drawn.interval(balanced[2] - balanced[0], bounded=False)
     if population.pure and population.images > 1:
         patients, scores, _ = patient_scores(codes, tables[0][None], groups)
-        single = Resamples.draw(patients, n_classes=k, n_draws=N_DRAWS, random_state=seed)
+        single = Resamples.draw(patients, n_classes=k, n_draws=n_draws, random_state=seed)
         by_patient = estimates(replicate(patients, scores, single), single, classes)
         found["patient accuracy"] = by_patient["accuracy"]
         found["patient balanced accuracy"] = by_patient["balanced_accuracy"]
@@ -144,11 +143,11 @@ def sets_of(codes, groups, probabilities, k):
     return {"sets": float(inside.mean()), "sizes": float(sets.sum(1).mean()), "classes": by_class}
 
 
-def covered(population, n_groups, seeds, truth):
+def covered(population, n_groups, seeds, truth, n_draws=1000):
     """Count how often each interval holds the truth, and on which side it misses."""
     rows, sets = [], []
     for seed in range(seeds):
-        found, held = studied(population, n_groups, seed)
+        found, held = studied(population, n_groups, seed, n_draws)
         sets.append(held)
         for name, estimate in found.items():
             value = truth[name]
@@ -177,7 +176,7 @@ def coverage(arguments):
         truth = truth_of(population)
         for n_groups in arguments.groups:
             began = time.perf_counter()
-            table, sets = covered(population, n_groups, arguments.seeds, truth)
+            table, sets = covered(population, n_groups, arguments.seeds, truth, arguments.draws)
             print(f"\n{population.name}, {n_groups} groups ({time.perf_counter() - began:.0f} s)")
             print(table.round(4).to_string())
             print(sets, flush=True)
@@ -193,6 +192,7 @@ def main():
     parser.add_argument("part", choices=["coverage"])
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--groups", type=int, nargs="+", default=[20, 50, 200])
+    parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap")
     parser.add_argument("--only", help="part of a population's name")
     parser.add_argument("--output", help="JSON of all figures")
     coverage(parser.parse_args())
