@@ -39,6 +39,10 @@ _HOW = (
     "temperature and isotonic regression are fitted on the predictions for the other folds, {}, "
     "and applied to this one"
 )
+_ALONE = (
+    "there is no other fold that temperature and isotonic regression could be fitted on, so that "
+    "only the probabilities as given are there"
+)
 
 
 def calibration_section(context: Context) -> dict[str, Any]:
@@ -63,7 +67,8 @@ def calibration_section(context: Context) -> dict[str, Any]:
         for split, by_name in context.results.items()
         for name, result in by_name.items()
     ]
-    return {"how": _HOW.format(apart), "candidates": candidates}
+    mended = any(len(entry["methods"]) > 1 for entry in candidates)
+    return {"how": _HOW.format(apart) if mended else _ALONE, "candidates": candidates}
 
 
 def fit_temperature(probabilities: Array, codes: Array) -> Mend:
