@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    audit,
     backbones,
     cache,
     compare,
@@ -47,6 +48,7 @@ _datasets_app = typer.Typer(no_args_is_help=True, help="Known public data sets."
 app.add_typer(_datasets_app, name="datasets")
 
 register(app, "demo", demo.demo, demo.EXAMPLE)
+register(app, "audit", audit.audit, audit.EXAMPLE)
 register(app, "extract", extract.extract, extract.EXAMPLE)
 register(app, "fit", fit.fit, fit.EXAMPLE)
 register(app, "predict", predict.predict, predict.EXAMPLE)

@@ -38,6 +38,7 @@ from hybridleuk.evaluation.pseudo_groups import pseudo_groups
 from hybridleuk.evaluation.shortcuts import shortcut_features
 from hybridleuk.exceptions import InputError, ManifestError, SplitError
 from hybridleuk.morphology.extractor import MorphologyFeatures
+from hybridleuk.report.audit import audit_report
 
 __all__ = ["FORMAT", "Audit", "audit"]
 
@@ -46,6 +47,7 @@ Array = npt.NDArray[Any]
 FORMAT = 1
 _TESTED = ("background only", "background color", "file metadata", "burnt-in marks")
 _JSON, _CLEANED, _LEFT_OUT = "audit.json", "cleaned.csv", "left_out.csv"
+_PAGE = "audit.html"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Audit:
         return fails(self.document, kinds)
 
     def write(self, directory: str | os.PathLike[str]) -> Path:
-        """Write ``audit.json``, ``cleaned.csv`` and ``left_out.csv`` into a folder.
+        """Write ``audit.json``, ``cleaned.csv``, ``left_out.csv`` and ``audit.html`` into a folder.
 
         ``cleaned.csv`` is a manifest with a column ``pseudo_group`` more, which
         ``--group-column pseudo_group`` takes for groups.
@@ -97,14 +99,13 @@ class Audit:
             table.to_csv(folder / _CLEANED, index=False)
         left_out = pd.DataFrame(listed(self.cleaned.skipped), columns=["path", "reason"])
         left_out.to_csv(folder / _LEFT_OUT, index=False)
-        target = folder / _JSON
-        draft = target.with_name(f".{_JSON}.{os.getpid()}")
-        try:
-            draft.write_text(json.dumps(self.document, indent=1), encoding="utf-8")
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
-        return target
+        _write_text(folder / _JSON, json.dumps(self.document, indent=1))
+        self.report(folder / _PAGE)  # last: it shows that the others are complete
+        return folder / _JSON
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write the page: one HTML file that opens offline (:mod:`hybridleuk.report.audit`)."""
+        _write_text(Path(path), audit_report(self.document, listed(self.cleaned.skipped)))
 
 
 def audit(
@@ -176,6 +177,15 @@ def audit(
     )
 
 
+def _write_text(target: Path, text: str) -> None:
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _look(
     manifest: Manifest, folder: Path, morphology: bool, workers: int | None
 ) -> tuple[Evidence, Array]:
@@ -205,21 +215,18 @@ def _document(
     labels, groups = evidence.labels, evidence.groups
     taken = acquisition(evidence, shortcuts, random_state=random_state)
     tested = {name: shortcuts[name] for name in _TESTED}
-    many = labels is not None and len(np.unique(labels)) > 1
     return {
         "format": FORMAT,
         "dataset": _dataset(evidence, manifest),
         "files": file_problems(evidence),
         "duplicates": duplicate_clusters(evidence, pairs),
-        "shortcuts": score_baselines(tested, labels, groups, random_state=random_state)
-        if many
-        else [],
+        "shortcuts": []
+        if labels is None
+        else score_baselines(tested, labels, groups, random_state=random_state),
         "acquisition": taken,
-        "suspect_labels": suspect_labels(
-            table, labels, groups, paths=evidence.paths, random_state=random_state
-        )
-        if many
-        else [],
+        "suspect_labels": []
+        if labels is None
+        else suspect_labels(table, labels, groups, paths=evidence.paths, random_state=random_state),
         "quality": quality(evidence, np.array(taken["clusters"])),
         "balance": balance(evidence),
     }
