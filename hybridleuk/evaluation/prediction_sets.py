@@ -1,8 +1,10 @@
 """Whether sets of classes hold the true one as often as they promise, and how large they are.
 
 The sets are class-conditional conformal ones (:mod:`hybridleuk.conformal`). Their thresholds come
-from the out-of-fold predictions of other folds (:mod:`~hybridleuk.evaluation.other_folds`), so that
-coverage is measured on groups that had no part in them.
+from the out-of-fold predictions of other groups, whatever their fold: folds are drawn at random, so
+that the predictions of all groups are exchangeable. Those of the other folds alone are not: each
+fold has a classifier of its own, and where all its probabilities are a little lower than those of
+the others, no true class would reach their threshold.
 """
 
 from __future__ import annotations
@@ -13,22 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridleuk.conformal import class_thresholds
-from hybridleuk.evaluation.other_folds import fitted_on_others
+from hybridleuk.data.splits import Fold, check_disjoint
 from hybridleuk.evaluation.resampling import Estimate, Resamples, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from hybridleuk.data.splits import Fold
     from hybridleuk.evaluation.context import Context
 
-__all__ = ["ALPHA", "coverage", "cross_conformal", "prediction_sets_section"]
+__all__ = ["ALPHA", "blocks_apart", "coverage", "cross_conformal", "prediction_sets_section"]
 
 Array = npt.NDArray[Any]
 ALPHA = 0.1
+BLOCKS = 20
 _HOW = (
     "A class enters a set when it is no less probable than in all but a share {alpha:g} of the "
-    "images of this class in the other folds, {apart}"
+    "images of this class {apart}, each called by a classifier that did not see it"
 )
 _RARE = "; with so few {unit}, {classes} can hardly ever be ruled out"
 
@@ -41,14 +41,13 @@ def prediction_sets_section(context: Context) -> dict[str, Any] | None:
     dict or None
         ``alpha``, ``how`` and ``candidates``: ``name``, ``split``, estimates ``coverage`` and
         ``per_class``, ``mean_size``, ``share_single``, ``share_empty``. None where there is a
-        single fold, whose predictions leave nothing to set thresholds with.
+        single group, which leaves nothing to set thresholds with.
     """
     candidates = []
     for split, by_name in context.results.items():
         for name, result in by_name.items():
-            sets = cross_conformal(
-                context.codes, result.probabilities, context.plan[split], context.groups_of(split)
-            )
+            groups = context.groups_of(split)
+            sets = cross_conformal(context.codes, result.probabilities, groups)
             if sets is not None:
                 candidates.append({"name": name, "split": split, **_described(sets, context)})
     if not candidates:
@@ -57,32 +56,56 @@ def prediction_sets_section(context: Context) -> dict[str, Any] | None:
 
 
 def cross_conformal(
-    codes: Array,
-    probabilities: Array,
-    plan: Sequence[Sequence[Fold]],
-    groups: Array | None,
-    alpha: float = ALPHA,
+    codes: Array, probabilities: Array, groups: Array | None, alpha: float = ALPHA
 ) -> npt.NDArray[np.bool_] | None:
-    """Make the prediction sets of each fold with the thresholds of all others.
+    """Make the prediction sets of each group with the thresholds of others.
 
     Parameters
     ----------
     codes : ndarray of shape (n,), int
     probabilities : ndarray of shape (repeats, n, k)
-    plan : sequence of repeats, each a sequence of (train, test)
+        Out of fold.
     groups : ndarray of shape (n,) or None
     alpha : float, default 0.1
 
     Returns
     -------
-    ndarray of shape (repeats, n, k), bool, or None where there is a single fold
+    ndarray of shape (repeats, n, k), bool, or None where there is a single group
     """
+    parts = blocks_apart(len(codes), groups)
+    if len(parts) < 2:
+        return None
+    sets = np.zeros(probabilities.shape, dtype=bool)
+    for others, own in parts:
+        kept = None if groups is None else groups[others]
+        for repeat, table in enumerate(probabilities):
+            thresholds = class_thresholds(table[others], codes[others], alpha, kept)
+            sets[repeat, own] = table[own] >= thresholds
+    return sets
 
-    def sets(given: Array, truth: Array, members: Array | None) -> Callable[[Array], Array]:
-        thresholds = class_thresholds(given, truth, alpha, members)
-        return lambda own: own >= thresholds
 
-    return fitted_on_others(codes, probabilities, plan, groups, sets)
+def blocks_apart(n: int, groups: Array | None) -> list[Fold]:
+    """Divide groups, or images, at random into at most :data:`BLOCKS`, each paired with the rest.
+
+    Returns
+    -------
+    list of (others, own)
+
+    Raises
+    ------
+    SplitError
+        A group is on both sides, which cannot be.
+    """
+    unit = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
+    count = int(unit.max()) + 1
+    block = np.random.default_rng(0).permutation(count) % BLOCKS
+    parts = [
+        (np.flatnonzero(block[unit] != number), np.flatnonzero(block[unit] == number))
+        for number in range(min(count, BLOCKS))
+    ]
+    for part in parts:
+        check_disjoint(part, groups)
+    return parts
 
 
 def coverage(
@@ -129,7 +152,7 @@ def _described(sets: Array, context: Context) -> dict[str, Any]:
 
 def _how(context: Context) -> str:
     grouped = context.groups_of(context.main_split) is not None
-    apart = "which share no group with it" if grouped else "which share no image with it"
+    apart = "in other groups" if grouped else "among the others"
     said = _HOW.format(alpha=ALPHA, apart=apart)
     units = context.resamples.class_units
     if not grouped:
@@ -137,7 +160,7 @@ def _how(context: Context) -> str:
     few = [
         label
         for label, n in zip(context.study.classes, units, strict=True)
-        if n <= 1 / ALPHA  # of which a fold is left out
+        if n <= 1 / ALPHA  # of which one is left out
     ]
     unit = "groups" if grouped else "images"
     return said + (_RARE.format(unit=unit, classes=", ".join(few)) if few else "")

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from hybridleuk.data.splits import stratified_folds
-from hybridleuk.evaluation.prediction_sets import coverage, cross_conformal
+from hybridleuk.evaluation.prediction_sets import BLOCKS, blocks_apart, coverage, cross_conformal
 from hybridleuk.evaluation.resampling import Resamples
 
 
@@ -14,26 +13,46 @@ def case(n=300, seed=0):
     return codes, odds / odds.sum(axis=1, keepdims=True)
 
 
-def test_sets_of_a_fold_do_not_depend_on_its_own_labels():
+def test_sets_of_a_group_do_not_depend_on_its_own_labels():
     codes, p = case()
-    folds = stratified_folds(codes.astype(str), None, n_splits=5)
-    sets = cross_conformal(codes, p[None], [folds], None)
-    changed = codes.copy()
-    changed[folds[0][1]] = 2 - changed[folds[0][1]]
-    again = cross_conformal(changed, p[None], [folds], None)
-    assert (again[0, folds[0][1]] == sets[0, folds[0][1]]).all()
+    groups = np.arange(300) // 20
+    sets = cross_conformal(codes, p[None], groups)
+    own = groups == 3
+    changed = np.where(own, 2 - codes, codes)
+    again = cross_conformal(changed, p[None], groups)
+    assert (again[0, own] == sets[0, own]).all()
     assert not (again == sets).all()
+
+
+def test_blocks_keep_groups_whole_and_reach_every_image_once():
+    groups = np.arange(300) // 7
+    parts = blocks_apart(300, groups)
+    assert len(parts) == BLOCKS
+    assert sorted(np.concatenate([own for _, own in parts])) == list(range(300))
+    for others, own in parts:
+        assert not set(groups[others]) & set(groups[own])
+    assert len(blocks_apart(300, np.arange(300) // 60)) == 5
+    assert cross_conformal(np.zeros(4, dtype=int), np.ones((1, 4, 2)), np.zeros(4)) is None
 
 
 def test_ungrouped_sets_agree_with_a_plain_rule_by_hand():
     codes, p = case()
-    folds = stratified_folds(codes.astype(str), None, n_splits=3)
-    sets = cross_conformal(codes, p[None], [folds], None, alpha=0.2)
-    for train, test in folds:
+    sets = cross_conformal(codes, p[None], None, alpha=0.2)
+    for others, own in blocks_apart(300, None):
         for code in range(3):
-            own = np.sort(p[train][codes[train] == code, code])
-            limit = own[int(np.floor(0.2 * (len(own) + 1))) - 1]
-            assert (sets[0, test, code] == (p[test, code] >= limit)).all()
+            known = np.sort(p[others][codes[others] == code, code])
+            limit = known[int(np.floor(0.2 * (len(known) + 1))) - 1]
+            assert (sets[0, own, code] == (p[own, code] >= limit)).all()
+
+
+def test_a_classifier_of_each_fold_that_is_surer_than_the_next_spoils_nothing():
+    # All calls are right; how sure they are depends on the fold and hardly on the image.
+    rng = np.random.default_rng(0)
+    codes, fold = np.arange(3000) % 2, np.arange(3000) // 600
+    sure = 0.9 + 0.02 * fold + 0.001 * rng.random(3000)
+    p = np.where(np.eye(2, dtype=bool)[codes], sure[:, None], 1 - sure[:, None])
+    sets = cross_conformal(codes, p[None], np.arange(3000) // 2 % 1500)
+    assert sets[0, np.arange(3000), codes].mean() == pytest.approx(0.9, abs=0.02)
 
 
 def test_coverage_is_the_share_of_true_classes_in_the_sets():
