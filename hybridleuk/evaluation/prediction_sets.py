@@ -30,7 +30,7 @@ _HOW = (
     "A class enters a set when it is no less probable than in all but a share {alpha:g} of the "
     "images of this class {apart}, each called by a classifier that did not see it"
 )
-_RARE = "; with so few {unit}, {classes} can hardly ever be ruled out"
+_RARE = "; with so few {unit} of {classes}, the promise is kept roughly at best"
 
 
 def prediction_sets_section(context: Context) -> dict[str, Any] | None:
