@@ -11,7 +11,13 @@ from typing import Any
 
 from hybridleuk import progress
 from hybridleuk.report.contents import Part, Section, contents_of
-from hybridleuk.report.findings import cluster_table, findings, is_alarming, shortcut_figure
+from hybridleuk.report.findings import (
+    cluster_table,
+    findings,
+    has_tested_labels,
+    is_alarming,
+    shortcut_figure,
+)
 from hybridleuk.report.gallery import thumbnail
 from hybridleuk.report.page import environment, headings_of, style
 
@@ -96,6 +102,7 @@ def audit_report(document: Document, left_out: Sequence[tuple[str, str]] = ()) -
             cautions=[text for text in document["verdict"] if text in warnings],
             alarming=is_alarming(document),
             findings=findings(document),
+            tested=has_tested_labels(document),
             shortcuts=shortcut_figure(document["shortcuts"]),
             clusters=cluster_table(document["acquisition"], document["dataset"]["classes"]),
             classes=_classes(document),

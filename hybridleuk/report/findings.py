@@ -13,7 +13,15 @@ from markupsafe import Markup
 from hybridleuk.report.dots import Dots, as_estimate, dot_figure
 from hybridleuk.report.svg import element
 
-__all__ = ["Finding", "cluster_table", "findings", "is_alarming", "p_words", "shortcut_figure"]
+__all__ = [
+    "Finding",
+    "cluster_table",
+    "findings",
+    "has_tested_labels",
+    "is_alarming",
+    "p_words",
+    "shortcut_figure",
+]
 
 Document = Mapping[str, Any]
 Entry = Mapping[str, Any]
@@ -55,7 +63,7 @@ def findings(document: Document) -> list[Finding]:
     document : mapping
         What ``audit.json`` holds.
     """
-    suspects, many = document["suspect_labels"], len(document["dataset"]["classes"]) > 1
+    suspects = document["suspect_labels"]
     return [
         _duplicates(document["duplicates"]),
         _shortcuts(document["shortcuts"]),
@@ -63,13 +71,18 @@ def findings(document: Document) -> list[Finding]:
         Finding(
             "suspect labels",
             "labels",
-            len(suspects) if many else None,
+            len(suspects) if has_tested_labels(document) else None,
             _counted(f"{e['label']} → {e['suggested']}" for e in suspects),
         ),
         _listed("files", "files", document["files"]),
         _listed("quality", "quality", document["quality"]),
         Finding("warnings of balance", "balance", len(document["balance"]["warnings"]), ""),
     ]
+
+
+def has_tested_labels(document: Document) -> bool:
+    """Tell whether the images have labels that allow folds; both kinds of tests need them."""
+    return bool(document["shortcuts"] or document["suspect_labels"])
 
 
 def is_alarming(document: Document) -> bool:
