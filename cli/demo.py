@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from .audit import FINISHED as PAGE
 from .compare import RESULTS, comparison_table
 from .console import Outcome, current_screen, duration
 from .options import Overwrite, ResourceOptions, Seed
@@ -25,9 +26,9 @@ __all__ = ["EXAMPLE", "demo"]
 EXAMPLE = "hybridleuk demo --directory hybridleuk-demo"
 _CANDIDATES = ("morphology+svm", "deep+svm", "hybrid+svm", "hybrid+xgboost", "finetuned")
 _SMEARS, _NEW = "smears", "new_smears"
-_COMPARISON, _FEATURES = "comparison", "features.parquet"
+_AUDIT, _COMPARISON, _FEATURES = "audit", "comparison", "features.parquet"
 _MODEL, _PREDICTIONS = "model.hleuk", "predictions.csv"
-_MADE = (_SMEARS, _NEW, _COMPARISON, _FEATURES, _MODEL, _PREDICTIONS)
+_MADE = (_SMEARS, _NEW, _AUDIT, _COMPARISON, _FEATURES, _MODEL, _PREDICTIONS)
 _STEPS = 6
 _FOLDS = 3
 _PATIENTS, _NEW_PATIENTS, _EACH = 16, 4, 8
@@ -113,15 +114,19 @@ def _study(folder: Path, n_patients: int, seed: int) -> Manifest:
 
 
 def _audit(run: _Demo, manifest: Manifest) -> int:
-    run.begin("Auditing: files that cannot be read, and byte-identical ones")
-    checked = manifest.checked(cache=run.parameters["cache"], n_jobs=run.parameters["workers"])
-    duplicates = int(checked.frame["sha256"].duplicated().sum())
-    n_groups = 0 if checked.groups is None else len(set(checked.groups))
+    run.begin("Auditing: duplicates, shortcuts, suspect labels, poor pictures")
+    from hybridleuk.audit.audit import audit
+
+    cache, workers = run.parameters["cache"], run.parameters["workers"]
+    found = audit(manifest, cache=cache, workers=workers, random_state=run.seed)
+    found.write(run.path(_AUDIT))
+    data, sets = found.document["dataset"], len(found.document["duplicates"])
     current_screen().line(
-        f"{len(checked)} images of {n_groups} patients in {len(checked.classes)} classes, "
-        f"{len(checked.skipped)} unreadable, {duplicates} duplicates"
+        f"{data['n_images']} images of {data['n_groups']} patients in {len(data['classes'])} "
+        f"classes, {data['n_unreadable']} unreadable, {sets} sets of duplicates, "
+        f"{len(found.document['suspect_labels'])} suspect labels: {run.path(_AUDIT) / PAGE}"
     )
-    return duplicates
+    return sets
 
 
 def _extract(run: _Demo, manifest: Manifest) -> None:
