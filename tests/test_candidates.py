@@ -11,7 +11,6 @@ from hybridleuk.models.finetuned import FineTunedCNN
 from hybridleuk.models.hybrid import HybridClassifier
 from hybridleuk.models.named import parts_of
 
-
 LATE = ("late+svm", "late+xgboost", "finetuned+morphology")
 
 

@@ -65,7 +65,7 @@ Moments = list[tuple[float, float, float]]
 OPTICAL_DENSITY: Floats = -np.log10(np.maximum(np.arange(256), 1) / 255.0)
 
 # Absorbance of methylene blue (azure) and eosin in R, G, B: the Giemsa vectors of Landini's
-# Colour Deconvolution for ImageJ (method: Ruifrok and Johnston 2001).
+# Color Deconvolution for ImageJ (method: Ruifrok and Johnston 2001).
 _STAINS = np.array([[0.834750, 0.513556, 0.196330], [0.092789, 0.954111, 0.283111]])
 _UNMIX: Floats = np.linalg.pinv(_STAINS)
 
