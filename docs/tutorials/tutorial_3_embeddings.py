@@ -146,11 +146,12 @@ blocks.pivot(index="layer", columns="pooling", values="width").loc[list(blocks.l
 # and the command line, because the last layer is rarely the best for small cells: on 1,200 images
 # of PBC the last layer of SqueezeNet alone reached an accuracy of 0.84, one from the middle 0.89,
 # four layers with three poolings 0.94 (``benchmarks/RESULTS.md``). ``DeepEmbeddings`` itself starts
-# with what most papers use: ``layers="default"``, the last one, and ``pooling="avg"``. A smear has
-# no up and no left ----------------------------- A network does not know that. ``orientations=8``
-# averages over four rotations, each mirrored too, for eight times the work. Then a turned slide
-# gives the same row, but for rounding:
+# with what most papers use: ``layers="default"``, the last one, and ``pooling="avg"``.
 #
+# A smear has no up and no left
+# -----------------------------
+# A network does not know that. ``orientations=8`` averages over four rotations, each mirrored too,
+# for eight times the work. Then a turned slide gives the same row, but for rounding:
 
 images = [read_image(path) for path in manifest.paths[::4]]
 turned = [np.ascontiguousarray(np.rot90(image)) for image in images]
