@@ -19,7 +19,7 @@ PROBLEMS = ("blur", "too dark", "too bright", "stain", "no cell", "many cells")
 _BLUR, _LIGHT = -4.0, 6.0  # robust standard deviations from the others of the same acquisition
 _LEVELS = 30.0  # of brightness that have to lie between as well
 _BURNT_OUT = 0.25  # of the image, beyond what is usual
-_COMPARABLE = 30
+_COMPARABLE, _SHARE = 30, 0.1  # images, and part of all, that a standard is taken from
 _SINGLE_CELL = 0.7
 _SEVERAL = 3
 
@@ -118,7 +118,8 @@ def _crowded(evidence: Evidence) -> Iterator[Entry]:
 def _comparable(clusters: Array) -> Array:
     """Acquisition of each image; small ones are compared with all the others together."""
     sizes = np.bincount(clusters)
-    return np.where(sizes[clusters] >= _COMPARABLE, clusters, -1)
+    least = max(_COMPARABLE, _SHARE * len(clusters))  # blurred images may cluster together
+    return np.where(sizes[clusters] >= least, clusters, -1)
 
 
 def _medians(values: Array, clusters: Array) -> Array:

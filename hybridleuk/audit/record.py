@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 Box = tuple[int, int, int, int]
 
-VERSION = 2
+VERSION = 3
 _ORIENTATION = 274  # the EXIF tag
 _CLIPPED_HIGH, _CLIPPED_LOW = 254, 1
 _NEAR, _FAR = 1, 4

@@ -23,13 +23,14 @@ _FILLED = (0.12, 0.95)  # share of its box that a sign covers; strokes leave som
 _ALIKE = 0.5  # height of the lower of two signs over that of the higher
 _LEVEL = 0.4  # of the height: how far middles of signs of one line lie apart
 _GAP = 1.2  # of the height
-_WHITE, _RARE = 250, 0.05
+_DARK, _GREYISH = 100, 45  # compression mixes a letter with what is around it
+_WHITE, _RARE = 240, 0.05
 
 
 def find_writing(image: RGBImage) -> list[tuple[int, int, int, int]]:
     """Find lines of at least four signs, side by side and about as high as each other.
 
-    Ink is black or of a color no stain has, as of a scale bar
+    Ink is black or nearly so, or of a color no stain has, as of a scale bar
     (:func:`hybridleuk.evaluation.shortcut_files.find_marks`), or white where at most a twentieth of
     the image is white.
 
@@ -42,8 +43,10 @@ def find_writing(image: RGBImage) -> list[tuple[int, int, int, int]]:
     list of (y0, x0, y1, x1)
         One box around each line, in px, half-open.
     """
-    white: Mask = np.minimum(np.minimum(image[..., 0], image[..., 1]), image[..., 2]) >= _WHITE
-    inks = [ink_mask(image)] + ([white] if white.mean() <= _RARE else [])
+    red, green, blue = (image[..., channel] for channel in range(3))
+    high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    dark: Mask = ink_mask(image) | ((high <= _DARK) & (high - low <= _GREYISH))
+    inks = [dark] + ([low >= _WHITE] if (low >= _WHITE).mean() <= _RARE else [])
     return [box for ink in inks for box in _lines(_signs(ink))]
 
 
