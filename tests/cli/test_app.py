@@ -11,6 +11,7 @@ from hybridleuk_cli.app import app
 
 COMMANDS = [
     ("demo",),
+    ("audit",),
     ("extract",),
     ("fit",),
     ("predict",),
@@ -21,11 +22,15 @@ COMMANDS = [
     ("backbones", "list"),
     ("backbones", "fetch"),
     ("backbones", "bundle"),
+    ("datasets", "list"),
+    ("datasets", "describe"),
+    ("datasets", "fetch"),
+    ("datasets", "check"),
     ("cache", "info"),
     ("cache", "prune"),
     ("cache", "verify"),
 ]
-IMAGE_COMMANDS = ["extract", "fit", "compare", "segment", "count"]
+IMAGE_COMMANDS = ["audit", "extract", "fit", "compare", "segment", "count"]
 FEATURE_OPTIONS = [
     "--features",
     "--backbone",

@@ -27,7 +27,7 @@ def assert_one_sentence(ended, *words):
         assert word in errors[0], errors[0]
 
 
-@pytest.mark.parametrize("command", ["extract", "segment", "fit", "compare"])
+@pytest.mark.parametrize("command", ["audit", "extract", "segment", "fit", "compare"])
 def test_empty_folder(run, tmp_path, command):
     (tmp_path / "empty").mkdir()
     output = {"extract": "f.parquet", "fit": "m.hleuk"}.get(command, "out")
