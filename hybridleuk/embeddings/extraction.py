@@ -216,6 +216,8 @@ def _fetch(digests: Iterable[str], recipe: Recipe, cache: Cache | None) -> dict[
         return {}
     keys = {digest: recipe.keys(digest) for digest in digests}
     found = cache.get_many(key for listed in keys.values() for key in listed)
+    # Earlier versions stored what a network returned unseen; NaN counts as missing.
+    found = {key: row for key, row in found.items() if np.isfinite(row).all()}
     return {
         digest: np.concatenate([found[key] for key in listed])
         for digest, listed in keys.items()

@@ -196,6 +196,11 @@ class FrozenBackbone(nn.Module):
         Returns
         -------
         ndarray of shape (n, width), float32
+
+        Raises
+        ------
+        InputError
+            The network returned NaN or infinity, as where a number is too large for fp16.
         """
         if orientations not in ORIENTATIONS:
             raise InputError(
@@ -227,7 +232,20 @@ class FrozenBackbone(nn.Module):
         with torch.inference_mode(), exact_float32(device, precision), autocast(device, precision):
             rows = [self(turned, precision) for turned in _turned(batch.to(device), orientations)]
             mean = rows[0] if orientations == 1 else torch.stack(rows).mean(0)
-            return np.asarray(mean.cpu().numpy())
+            found = np.asarray(mean.cpu().numpy())
+        self._check_finite(found, precision)
+        return found
+
+    def _check_finite(self, rows: npt.NDArray[np.float32], precision: Precision) -> None:
+        wrong = len(rows) - np.isfinite(rows).all(axis=1).sum()
+        if wrong:
+            remedy = "give other weights, or another network"
+            if precision != "fp32":
+                remedy = f"numbers may be too large for {precision}, so take fp32, or {remedy}"
+            raise InputError(
+                f"The network {self.record.name}, in {precision}, returned NaN or infinity for "
+                f"{wrong} of {len(rows)} pictures, expected finite numbers; {remedy}."
+            )
 
 
 def _turned(batch: torch.Tensor, orientations: int) -> Iterator[torch.Tensor]:

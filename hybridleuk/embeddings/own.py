@@ -35,6 +35,7 @@ from torch import nn
 
 from hybridleuk.embeddings.probing import output_widths
 from hybridleuk.embeddings.records import OUTPUT, Backbone, Layer
+from hybridleuk.embeddings.states import check_finite
 from hybridleuk.exceptions import InputError
 
 __all__ = ["frozen_copy", "own_fingerprint", "own_record"]
@@ -75,7 +76,11 @@ def frozen_copy(network: nn.Module) -> nn.Module:
     ------
     InputError
         It cannot be copied.
+    WeightsError
+        A parameter holds NaN or infinity.
     """
+    # Parameters alone: a buffer may well hold infinity, as masks of attention do.
+    check_finite(network.named_parameters(), f"The network {type(network).__name__}")
     try:
         copied = copy.deepcopy(network)
     except Exception as error:  # whatever its attributes raise

@@ -6,7 +6,7 @@ import io
 import os
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,14 @@ from hybridleuk.exceptions import OutputError, WeightsError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["fitting_state", "head_state", "parse_state", "read_state", "write_weights"]
+__all__ = [
+    "check_finite",
+    "fitting_state",
+    "head_state",
+    "parse_state",
+    "read_state",
+    "write_weights",
+]
 
 State: TypeAlias = "dict[str, torch.Tensor]"
 
@@ -183,7 +190,7 @@ def fitting_state(state: State, record: Backbone, source: str) -> State:
     ------
     WeightsError
         Tensors are missing, unknown or of another shape; the message counts them and names the
-        backbone the file looks like.
+        backbone the file looks like. Or a tensor holds NaN or infinity.
     """
     import torch
 
@@ -201,7 +208,33 @@ def fitting_state(state: State, record: Backbone, source: str) -> State:
         )
         raise WeightsError(f"{source} does not fit {record.name}: {counts}; {_advice(state)}")
     counters = {n: torch.tensor(0) for n in expected if n.endswith(_COUNTER)}
-    return counters | {n: v if n in counters else v.float() for n, v in trunk.items()}
+    fitting = counters | {n: v if n in counters else v.float() for n, v in trunk.items()}
+    check_finite(fitting.items(), source)
+    return fitting
+
+
+def check_finite(tensors: Iterable[tuple[str, torch.Tensor]], source: str) -> None:
+    """Refuse weights with NaN or infinity: every embedding made with them would have them too.
+
+    Parameters
+    ----------
+    tensors : iterable of (str, Tensor)
+        Names and values; integers are always finite.
+    source : str
+        What they are of, for the error.
+
+    Raises
+    ------
+    WeightsError
+        The first such tensor is named, and how many of its values are wrong.
+    """
+    for name, tensor in tensors:
+        wrong = int((~tensor.isfinite()).sum())
+        if wrong:
+            raise WeightsError(
+                f"{source}: {wrong:,} of {tensor.numel():,} values of the tensor {name} are NaN or "
+                "infinite in float32, as after a training that diverged; give other weights."
+            )
 
 
 def _trunk_of(state: State, record: Backbone) -> State:

@@ -54,7 +54,7 @@ __all__ = [
 WeightsLike: TypeAlias = "str | os.PathLike[str]"
 State: TypeAlias = "dict[str, torch.Tensor]"
 
-_FINGERPRINT_VERSION = 1
+_FINGERPRINT_VERSION = 2  # since 2, values were found finite before a fingerprint is kept
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,8 @@ def trunk_state(weights: Weights) -> State:
     Raises
     ------
     WeightsError
-        The file cannot be read, holds more than tensors, or belongs to another architecture.
+        The file cannot be read, holds more than tensors, NaN or infinity, or belongs to another
+        architecture.
     """
     from hybridleuk.embeddings.states import fitting_state
 

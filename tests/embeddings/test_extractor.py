@@ -377,6 +377,49 @@ def test_weights_are_checked_before_the_work_begins(images, tmp_path):
         embeddings(weights=tmp_path / "foreign.pth").fit(images)
 
 
+class TooLarge(torch.nn.Module):
+    """The mean of a picture, and infinity in its place where the picture is light."""
+
+    input_size = 16
+
+    def forward(self, x):
+        large = x.mean((2, 3)) * 60000
+        return torch.where(large > 0, torch.inf, large)
+
+
+@pytest.mark.parametrize("orientations", [1, 8])
+@pytest.mark.parametrize(
+    ("precision", "remedy"),
+    [("fp32", "; give other weights"), ("bf16", "too large for bf16.*fp32")],
+)
+def test_rows_that_are_not_finite_are_neither_stored_nor_returned(
+    tmp_path, one_thread, orientations, precision, remedy
+):
+    dark, light = np.zeros((20, 20, 3), np.uint8), np.full((20, 20, 3), 250, np.uint8)
+    made = DeepEmbeddings(
+        TooLarge(), cache=tmp_path, batch_size=2, precision=precision, orientations=orientations
+    )
+    message = rf"TooLarge, in {precision}, returned NaN or infinity for 1 of 2 pictures.*{remedy}"
+    for _ in range(2):
+        with pytest.raises(InputError, match=message):
+            made.fit_transform([dark, light])
+    with Cache(tmp_path) as cache:
+        assert len(cache) == 0
+    assert np.isfinite(made.fit_transform([dark])).all()
+
+
+def test_rows_of_earlier_versions_that_are_not_finite_count_as_missing(files, tmp_path, ran):
+    made = embeddings(cache=tmp_path)
+    rows = made.fit_transform(files)
+    with Cache(tmp_path) as cache:
+        query = "SELECT key FROM entries WHERE kind = 'embedding' LIMIT 2"
+        keys = [key for (key,) in cache.fetch(query)]
+        cache.put_many(dict.fromkeys(keys, np.full(512, np.nan, np.float32)))
+    ran.clear()
+    np.testing.assert_allclose(made.fit_transform(files), rows, rtol=1e-5, atol=1e-6)
+    assert sum(ran) == 2
+
+
 # What the user is told
 
 

@@ -200,6 +200,19 @@ def test_the_same_function_is_the_same_network():
     assert own_fingerprint(Net(factor=Lock())) != own_fingerprint(Net(factor=Lock()))
 
 
+def test_parameters_that_are_not_finite_are_named(net, images):
+    embed(net, images)  # described, and found sound, before it diverges
+    with torch.no_grad():
+        net.last.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(WeightsError, match=r"network Net: 1 of 216 values of .*last\.weight"):
+        embed(net, images)
+
+
+def test_infinity_in_a_buffer_is_the_networks_business(net, images):
+    net.register_buffer("mask", torch.full((3, 3), -torch.inf))
+    assert np.isfinite(embed(net, images)).all()
+
+
 @pytest.mark.parametrize(
     ("what", "width"),
     [

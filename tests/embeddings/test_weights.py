@@ -192,6 +192,23 @@ def test_damaged_files(tmp_path, squeezenet_state, suffix, damage):
         trunk_state(resolve_weights(SQUEEZENET, path))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_values_that_are_not_finite_are_refused_and_named(tmp_path, squeezenet_state, value):
+    bias = squeezenet_state["features.3.squeeze.bias"].double()
+    bias[2:5] = value
+    path = tmp_path / "diverged.safetensors"
+    safetensors.torch.save_file({**squeezenet_state, "features.3.squeeze.bias": bias}, path)
+    message = r"diverged.*: 3 of 16 values of the tensor features\.3\.squeeze\.bias are NaN or inf"
+    found = resolve_weights(SQUEEZENET, path)
+    with Cache(tmp_path / "cache") as cache:
+        for _ in range(2):
+            with pytest.raises(WeightsError, match=message):
+                fingerprint(found, cache)
+        assert len(cache) == 0
+    with pytest.raises(WeightsError, match=message):
+        load_network(SQUEEZENET, path)
+
+
 def test_a_changed_file_is_another_identity(squeezenet_file, squeezenet_state):
     before = resolve_weights(SQUEEZENET, squeezenet_file)
     known = before.sha256, fingerprint(before)
