@@ -271,7 +271,8 @@ def _external(
             {
                 "name": candidate,
                 **_scores(draws, resamples, study.classes),
-                "drop": resamples.interval(drop, bounded=False).as_dict(),
+                # Only the external side of the difference can hang on a single unit of a class.
+                "drop": resamples.interval(drop, bounded=False, doubt=1.0).as_dict(),
             }
         )
     shared = len(set(other.hashes) & set(study.hashes))

@@ -117,6 +117,7 @@ class Resamples:
         level: float = LEVEL,
         bounded: bool = True,
         area: bool = False,
+        doubt: float | None = None,
     ) -> Estimate:
         """Make an estimate with its interval of a mean over classes; see :func:`interval`.
 
@@ -136,15 +137,24 @@ class Resamples:
             Whether the metric is between 0 and 1; if not it is a difference of two that are.
         area : bool, default False
             Whether it is the area under a curve and no share.
+        doubt : float, optional
+            As in :func:`interval`.
         """
         held = self.held if rows is None else self.held[np.unique(self.unit[rows])]
         units, most, images = (held > 0).sum(axis=0), len(held), held.sum(axis=0)
         if rows is not None:
             images = images * (len(rows) / images.sum())
-        images = images[images > 0]
-        least = 0.0 if bounded else float(np.sqrt((2 / (images + 2) ** 2).sum()) / len(images))
+        unsure = (2 / (images[units > 1] + 2) ** 2).sum()
+        least = 0.0 if bounded else float(np.sqrt(unsure) / max((units > 0).sum(), 1))
         return interval(
-            values, units, most=most, level=level, bounded=bounded, area=area, least_error=least
+            values,
+            units,
+            most=most,
+            level=level,
+            bounded=bounded,
+            area=area,
+            least_error=least,
+            doubt=doubt,
         )
 
     def positive(self, values: Array, *, level: float = LEVEL) -> Estimate:
@@ -193,6 +203,7 @@ def interval(
     area: bool = False,
     n_images: int | None = None,
     least_error: float = 0.0,
+    doubt: float | None = None,
 ) -> Estimate:
     """Make an estimate with its interval of a metric computed on every row of `Resamples`.
 
@@ -207,8 +218,9 @@ def interval(
     of the draws are not used: where few groups hold all errors they are too narrow.
 
     A proportion that is 1 (or 0) in every draw gets the exact bound of that many independent units
-    (Clopper and Pearson 1934), because a bootstrap of faultless results has no width. One of a
-    class with a single unit may be anything between 0 and 1.
+    (Clopper and Pearson 1934), because a bootstrap of faultless results has no width. A class with
+    a single unit tells nothing of other units: whatever it may be for them is added on both sides
+    of a mean over classes.
 
     Parameters
     ----------
@@ -227,6 +239,9 @@ def interval(
         Of a share of images: they tell no more than as many independent ones.
     least_error : float, default 0
         What the standard error cannot be less than.
+    doubt : float, optional
+        How far off the metric may be for a class with a single unit; by default 1 for a
+        proportion and 2 for a difference of two.
 
     Examples
     --------
@@ -246,18 +261,31 @@ def interval(
         alike = len(counts) ** 2 / (1 / counts).sum()
         reach = 1 - ((1 - level) / 2) ** (1 / (alike if most is None else min(alike, most)))
         return Estimate(estimate, max(0.0, estimate - reach), min(1.0, estimate + reach))
-    if bounded and (counts < 2).any():
-        return Estimate(estimate, 0.0, 1.0)
-    freedom, inflation = _few(counts, most)
+    if doubt is None:
+        doubt = 1.0 if bounded else 2.0
+    alone = counts < 2
+    widened = float(alone.mean()) * doubt
+    if alone.all():
+        return _widened(Estimate(estimate, estimate, estimate), widened, bounded)
+    freedom, inflation = _few(counts[~alone], most)
     error = max(float(draws.std() * np.sqrt(inflation)), least_error)
     times = float(stats.t.ppf((1 + level) / 2, freedom))
     if not bounded:
-        return Estimate(estimate, estimate - times * error, estimate + times * error)
+        spread = Estimate(estimate, estimate - times * error, estimate + times * error)
+        return _widened(spread, widened, bounded)
     variance = max(estimate * (1 - estimate), _EPSILON)
     if n_images is not None:
         error = max(error, float(np.sqrt(variance / n_images)))
     low, high = (_of_area if area else _of_share)(estimate, times * error, variance)
-    return Estimate(estimate, min(float(low), estimate), max(float(high), estimate))
+    spread = Estimate(estimate, min(float(low), estimate), max(float(high), estimate))
+    return _widened(spread, widened, bounded)
+
+
+def _widened(spread: Estimate, by: float, bounded: bool) -> Estimate:
+    low, high = spread.low - by, spread.high + by
+    if bounded:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return Estimate(spread.mean, low, high)
 
 
 def _of_share(estimate: float, reach: float, variance: float) -> Array:
