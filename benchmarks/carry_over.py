@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=530, help="images to train on")
     parser.add_argument("--work", type=Path, default=Path("carry-over"), help="for drawn images")
     arguments = parser.parse_args()
-    listed = sources(arguments.data, arguments.work, arguments.per_class)
+    listed = sources(arguments.data, arguments.work.resolve(), arguments.per_class)
     train = listed.pop("train")
     print(f"{len(train)} images to train on; balanced accuracy, for Zheng 1 recalls and their mean")
     for name, options in CANDIDATES:
