@@ -103,11 +103,14 @@ def verify(cache: Place = None) -> Outcome:
             Text("The file itself was damaged; what could be read was saved.", style="red")
         )
     for name, count in found.damaged.items():
-        summary.append(Text(f"{count:,} of {name} damaged and dropped", style="red"))
+        dropped = "" if found.read_only else " and dropped"
+        summary.append(Text(f"{count:,} of {name} damaged{dropped}", style="red"))
     if found.sound:
         summary.append(Text("All are sound.", style="green"))
     else:
         summary.append("What was lost is computed again when it is needed; check the disk.")
+    if found.read_only:
+        summary.append(f"Nothing was changed: {found.read_only}.")
     return Outcome(document, summary, essential=True, status=int(not found.sound))
 
 
@@ -131,6 +134,8 @@ def _info_shown(found: CacheInfo) -> list[Any]:
     head.add_row("cache", str(found.path))
     free = "" if found.free_bytes is None else f"; {_size(found.free_bytes)} free beside it"
     head.add_row("on disk", f"{_size(found.bytes)}{free}" if found.exists else "not there yet")
+    if found.read_only:
+        head.add_row("read only", f"{found.read_only}; commands that compute need another --cache")
     head.add_row("image files", f"{found.files:,} whose hash is remembered")
     if found.damage:
         head.add_row("damage", f"{found.damage:,} rows found damaged and dropped so far")

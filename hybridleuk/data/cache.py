@@ -83,6 +83,8 @@ class Cache:
     ----------
     directory : path
         Made if it does not exist. The file in it is named after the format's number.
+    read_only : bool, default False
+        Write nothing, neither results nor what was used or damaged; the file has to be there.
 
     Attributes
     ----------
@@ -106,8 +108,9 @@ class Cache:
     array([0., 1., 2.])
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.directory = Path(directory)
+        self.read_only = read_only
         self.path = cache_file.cache_path(self.directory)
         self.damaged = 0
         self.repaired = False
@@ -201,6 +204,8 @@ class Cache:
         self.close()
 
     def _connect(self) -> sqlite3.Connection:
+        if self.read_only:
+            return cache_file.connect_read_only(self.path)
         try:
             return cache_file.connect(self.path)
         except sqlite3.DatabaseError as error:
@@ -221,7 +226,15 @@ class Cache:
         return self._guarded(action)
 
     def repair(self, reason: str) -> None:
-        """Make a broken file whole from what can be read of it, and report it with the reason."""
+        """Make a broken file whole from what can be read of it, and report it with the reason.
+
+        Raises
+        ------
+        CacheError
+            It may only be read, or cannot be repaired.
+        """
+        if self.read_only:
+            raise cache_file.damaged(self.path, reason)
         self._connection.close()
         self._rebuild(reason)
         self._connection = self._connect()

@@ -14,7 +14,7 @@ from typing import Any
 
 from hybridleuk import progress
 from hybridleuk.data.cache import Cache
-from hybridleuk.data.cache_file import FORMAT, cache_path
+from hybridleuk.data.cache_file import FORMAT, cache_path, unwritable
 from hybridleuk.data.cache_rows import checksum
 from hybridleuk.data.file_hashes import is_sound_row
 from hybridleuk.exceptions import CacheError, InputError
@@ -56,6 +56,8 @@ class CacheInfo:
     leftovers : list of Path
         Files of older formats, which are not read any more, and of broken caches set aside.
     leftover_bytes : int
+    read_only : str or None
+        Why nothing can be written there, where that is so; nothing new can be kept then.
     """
 
     path: Path
@@ -67,6 +69,7 @@ class CacheInfo:
     damage: int
     leftovers: list[Path]
     leftover_bytes: int
+    read_only: str | None = None
 
 
 @dataclass
@@ -82,11 +85,15 @@ class Freed:
 
 @dataclass
 class Verified:
-    """What was read, and what of it was damaged, by kind; `repaired` tells of the file itself."""
+    """What was read, and what of it was damaged, by kind.
+
+    `repaired` tells of the file itself; `read_only` why nothing could be dropped, where so.
+    """
 
     rows: int = 0
     damaged: Counter[str] = field(default_factory=Counter)
     repaired: bool = False
+    read_only: str | None = None
 
     @property
     def sound(self) -> bool:
@@ -101,8 +108,9 @@ def describe(directory: str | os.PathLike[str]) -> CacheInfo:
     leftovers = _leftovers(folder)
     kinds: dict[str, KindInfo] = {}
     files = damage = 0
+    read_only = unwritable(path) if path.exists() else None
     if path.exists():
-        with Cache(folder) as cache:
+        with Cache(folder, read_only=read_only is not None) as cache:
             query = (
                 "SELECT kind, COUNT(*), SUM(size), MIN(created), MAX(used) FROM entries "
                 "GROUP BY kind ORDER BY kind"
@@ -120,6 +128,7 @@ def describe(directory: str | os.PathLike[str]) -> CacheInfo:
         damage=damage,
         leftovers=leftovers,
         leftover_bytes=_bytes(leftovers),
+        read_only=read_only,
     )
 
 
@@ -186,6 +195,8 @@ def prune(
 def verify(directory: str | os.PathLike[str]) -> Verified:
     """Read every row against its checksum, drop the damaged, and check the file's structure.
 
+    Where nothing can be written, damaged rows are counted and stay.
+
     Raises
     ------
     CacheError
@@ -194,7 +205,8 @@ def verify(directory: str | os.PathLike[str]) -> Verified:
     found = Verified()
     if not cache_path(Path(directory)).exists():
         return found
-    cache = Cache(directory)
+    found.read_only = unwritable(cache_path(Path(directory)))
+    cache = Cache(directory, read_only=found.read_only is not None)
     try:
         problems = [row[0] for row in cache.fetch("PRAGMA integrity_check(5)")]
         if problems != ["ok"]:
@@ -216,10 +228,11 @@ def _verify_entries(cache: Cache, found: Verified) -> None:
                 if not isinstance(value, bytes) or checksum(key, value) != stored:
                     damaged.append((row, key))
                     found.damaged[kind] += 1
-            if damaged:
+            if damaged and not cache.read_only:
                 cache.drop_damaged(damaged)
             reading.advance(len(rows))
-    cache.store(("DELETE FROM contents WHERE id NOT IN (SELECT id FROM entries)", [()]))
+    if not cache.read_only:
+        cache.store(("DELETE FROM contents WHERE id NOT IN (SELECT id FROM entries)", [()]))
 
 
 def _verify_files(cache: Cache, found: Verified) -> None:
@@ -228,7 +241,8 @@ def _verify_files(cache: Cache, found: Verified) -> None:
     damaged = [row[0] for row in rows if not is_sound_row(*row)]
     if damaged:
         found.damaged["file"] += len(damaged)
-        cache.drop_files(damaged, damaged=True)
+        if not cache.read_only:
+            cache.drop_files(damaged, damaged=True)
 
 
 def _all_rows(cache: Cache) -> Iterator[list[Any]]:

@@ -33,10 +33,13 @@ __all__ = [
     "cache_path",
     "cannot_open",
     "connect",
+    "connect_read_only",
+    "damaged",
     "explain",
     "is_broken",
     "open_raw",
     "set_aside",
+    "unwritable",
     "writing",
 ]
 
@@ -88,10 +91,46 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_raw(path: Path) -> sqlite3.Connection:
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open the file where nothing can be written beside it, as on a read-only file system.
+
+    SQLite needs a small file beside one in write-ahead mode. Where it cannot make it, the file is
+    opened as one that nobody changes, which is right as long as nothing waits in its log.
+
+    Raises
+    ------
+    CacheError
+        The file cannot be read, or is complete only together with its log.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    modes = ["mode=ro"]
+    if not log.exists() or not log.stat().st_size:
+        modes.append("immutable=1")
+    for mode in modes:
+        connection = open_raw(path, mode)
+        try:
+            connection.execute("SELECT COUNT(*) FROM entries")
+            return connection
+        except sqlite3.Error as error:
+            connection.close()
+            failed = error
+    if len(modes) == 1 and not is_broken(failed):
+        raise CacheError(
+            f"The cache {path} cannot be read without its log {log.name}, which takes writing "
+            f"beside it, and {unwritable(path) or failed}; copy the folder and name the copy with "
+            "--cache."
+        ) from failed
+    raise (explain if is_broken(failed) else cannot_open)(path, failed) from failed
+
+
+def open_raw(path: Path, mode: str = "") -> sqlite3.Connection:
     """Open the file as it is, without asking what is in it."""
     connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        f"{path.absolute().as_uri()}?{mode}" if mode else path,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=bool(mode),
     )
     # A damaged name must not end in an error of decoding, but in a checksum that fails.
     connection.text_factory = lambda text: text.decode(errors="replace")
@@ -142,6 +181,29 @@ def is_broken(error: sqlite3.Error) -> bool:
     return _code(error) in _BROKEN
 
 
+def unwritable(path: Path) -> str | None:
+    """Say why a file cannot be written, or read, in its folder; None where it can."""
+    there = next(place for place in (path.parent, *path.absolute().parents) if place.exists())
+    if path.exists() and not os.access(path, os.R_OK):
+        return "there is no permission to read it"
+    if os.access(there, os.W_OK) and (not path.exists() or os.access(path, os.W_OK)):
+        return None
+    if hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY:
+        return f"{there} is on a read-only file system"
+    return f"there is no permission to write {path if os.access(there, os.W_OK) else there}"
+
+
+def damaged(path: Path, reason: object) -> CacheError:
+    """Say that the file is broken, and where it can be repaired."""
+    remedy = "'hybridleuk cache verify' repairs it"
+    why = unwritable(path)
+    if why:
+        remedy = f"{why}, so copy the folder, and {remedy} there"
+    return CacheError(
+        f"The cache {path} is damaged ({reason}); what was stored before is kept: {remedy}."
+    )
+
+
 def explain(path: Path, error: sqlite3.Error) -> CacheError:
     """Say in one sentence why the cache cannot be used and what to do."""
     code = _code(error)
@@ -152,16 +214,21 @@ def explain(path: Path, error: sqlite3.Error) -> CacheError:
         what = f"Another process held the cache {path} for {_BUSY_SECONDS:.0f} s ({error})"
         remedy = "wait for it or end it, then give the same command again"
     elif code in _BROKEN:
-        what = f"The cache {path} is damaged ({error})"
-        remedy = "'hybridleuk cache verify' repairs it"
+        return damaged(path, error)
     else:
-        what = f"The cache {path} cannot be written ({error})"
+        what = f"The cache {path} cannot be written ({unwritable(path) or error})"
         remedy = "change its permissions, or name another folder with --cache"
     return CacheError(f"{what}; what was stored before is kept: {remedy}.")
 
 
 def cannot_open(path: Path, error: Exception) -> CacheError:
     """Say that there is no cache here and none can be made."""
+    why = unwritable(path)
+    if why:
+        return CacheError(
+            f"Cannot open the cache {path}: {why}; name another folder with --cache or "
+            "$HYBRIDLEUK_CACHE."
+        )
     return CacheError(
         f"Cannot open the cache {path} ({error}); free some space if the disk is full, or name "
         "another folder with --cache or $HYBRIDLEUK_CACHE."

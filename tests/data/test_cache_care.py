@@ -1,6 +1,9 @@
 """What `cache info`, `prune` and `verify` do, as library calls."""
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 
 from hybridleuk.data.cache import Cache, cache_key
 from hybridleuk.data.cache_care import describe, prune, verify
-from hybridleuk.exceptions import InputError
+from hybridleuk.exceptions import CacheError, InputError
 
 DAY = 86_400
 
@@ -160,3 +163,92 @@ def test_verify_repairs_the_file(place):
     assert not found.sound
     assert sum(map(len, left(place).values())) >= 9
     assert verify(place).sound
+
+
+# Where nothing can be written
+
+
+@pytest.fixture
+def read_only(place, monkeypatch):
+    """Say of everything in the cache's folder that it cannot be written, also to root."""
+    access = os.access
+
+    def denied(path, mode):
+        return access(path, mode) and not (mode == os.W_OK and str(path).startswith(str(place)))
+
+    monkeypatch.setattr(os, "access", denied)
+    return place
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_info_and_verify_read_where_nothing_can_be_written(read_only):
+    before = contents(read_only)
+    found = describe(read_only)
+    assert found.kinds["embedding"].rows == 5
+    assert found.read_only == f"there is no permission to write {read_only}"
+    assert verify(read_only).rows == 10
+    file = next(read_only.glob("cache-*.sqlite")).name
+    assert contents(read_only)[file] == before[file]
+
+
+def test_damage_is_counted_and_stays_where_nothing_can_be_written(read_only):
+    with Cache(read_only) as cache:
+        cache.store(("UPDATE contents SET value = ? WHERE id = 1", [(b"<f8 1\n12345678",)]))
+    for _ in range(2):
+        assert verify(read_only).damaged == {"embedding": 1}
+    with Cache(read_only, read_only=True) as cache:
+        assert not cache.get_many(keys("embedding", 1))
+        with pytest.raises(CacheError, match="cannot be written"):
+            cache.put_many({"a:1": np.zeros(1)})
+
+
+def test_a_broken_file_that_cannot_be_written_says_where_it_can_be_repaired(read_only):
+    next(read_only.glob("cache-*.sqlite")).write_bytes(b"no database at all" * 999)
+    for look in (describe, verify):
+        with pytest.raises(CacheError, match=r"damaged .*no permission to write .*copy the folder"):
+            look(read_only)
+
+
+_ON_READ_ONLY_DISK = """
+set -e
+mount -t tmpfs none "$1"
+"$2" -c '
+import sys, numpy
+from hybridleuk.data.cache import Cache
+with Cache(sys.argv[1]) as cache: cache.put_many({"a:1": numpy.zeros(3)})
+' "$1"
+mount -o remount,ro "$1"
+"$2" -c '
+import sys
+from hybridleuk.data.cache import Cache
+from hybridleuk.data.cache_care import describe, verify
+print(describe(sys.argv[1]).kinds["a"].rows, verify(sys.argv[1]).rows)
+for place in (sys.argv[1], sys.argv[1] + "/new"):
+    try: Cache(place)
+    except OSError as error: print(error)
+' "$1"
+"""
+
+
+def test_a_read_only_file_system_is_named(tmp_path):
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(
+            ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(tmp_path)],
+            capture_output=True,
+            check=False,
+        ).returncode
+    ):
+        pytest.skip("no file system can be mounted here")
+    shell = ["unshare", "-rm", "sh", "-c", _ON_READ_ONLY_DISK, "sh", str(tmp_path), sys.executable]
+    ended = subprocess.run(shell, capture_output=True, text=True, check=True)
+    first, *errors = ended.stdout.splitlines()
+    assert first == "1 1"
+    assert len(errors) == 2
+    for error in errors:
+        assert (
+            f"{tmp_path} is on a read-only file system; name another folder with --cache" in error
+        )
