@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from hybridleuk.exceptions import InputError
+
 from .declare import arguments_as_typed
 from .weights import DEFAULT_BACKBONE, WORDS, pair_weights
 
@@ -24,6 +26,8 @@ __all__ = [
     "ResourceOptions",
     "Seed",
     "check_length",
+    "check_orientations",
+    "check_pooling",
 ]
 
 _IMAGES = "Images"
@@ -40,6 +44,29 @@ def check_length(length: float | None) -> float | None:
     if length is not None and not 0 < length < math.inf:
         raise typer.BadParameter(f"{length:g} is no length; expected a number above 0")
     return length
+
+
+def check_orientations(number: int) -> int:
+    """Refuse other numbers of turned and mirrored copies than there are, as wrong usage."""
+    from hybridleuk.embeddings.preprocessing import ORIENTATIONS
+
+    if number not in ORIENTATIONS:
+        known = ", ".join(map(str, ORIENTATIONS))
+        raise typer.BadParameter(f"there are no {number} orientations; expected one of {known}")
+    return number
+
+
+def check_pooling(pooling: str) -> str:
+    """Refuse poolings that do not exist, as wrong usage."""
+    from hybridleuk.embeddings.records import POOLINGS
+
+    unknown = [name for name in pooling.split("+") if name.strip() not in POOLINGS]
+    if unknown and pooling != "default":
+        raise typer.BadParameter(
+            f"there is no pooling {unknown[0]!r}; expected default, or {', '.join(POOLINGS)}, "
+            "several joined with +"
+        )
+    return pooling
 
 
 ImageSource = Annotated[
@@ -130,6 +157,7 @@ class FeatureOptions:
     orientations: Annotated[
         int,
         typer.Option(
+            callback=check_orientations,
             metavar="1|2|4|8",
             help="Turned and mirrored copies of each picture to average over.",
             rich_help_panel=_FEATURES,
@@ -157,6 +185,7 @@ class FeatureOptions:
     pooling: Annotated[
         str,
         typer.Option(
+            callback=check_pooling,
             metavar="NAMES",
             help="avg, max, gem, center, stained, cls, or several joined with +; default is "
             "stained+center, and avg+gem+center in the view cells.",
@@ -184,9 +213,14 @@ class FeatureOptions:
 
     def parameters(self, resources: ResourceOptions) -> dict[str, Any]:
         """Return parameters of ``HybridFeatures`` but ``features``, checked as far as is quick."""
+        from hybridleuk.embeddings.runtime import check_device
+
         backbones, weights = pair_weights(
             self.backbone or [], self.weights or [], arguments_as_typed()
         )
+        if self.features != "morphology":
+            self._check_blocks(backbones, weights)
+            check_device(resources.device)
         single = len(backbones) == 1
         return {
             "backbone": backbones[0] if single else backbones,
@@ -201,6 +235,20 @@ class FeatureOptions:
             "cache": resources.cache_place,
             "workers": resources.workers,
         }
+
+    def _check_blocks(self, backbones: list[str], weights: list[str]) -> None:
+        """Refuse layers and poolings that a backbone does not have, where its record is at hand."""
+        from hybridleuk.embeddings.backbones import backbone, blocks_of
+
+        pooling = "avg" if self.pooling == "default" else self.pooling
+        for name, value in zip(backbones, weights, strict=True):
+            if ":" in name:  # of timm or Hugging Face: looked up when it is used
+                continue
+            record = backbone(name, value)
+            try:
+                blocks_of(record, self.layers, pooling)
+            except InputError as error:
+                raise typer.BadParameter(str(error), param_hint="--layers, --pooling") from error
 
 
 @dataclass(frozen=True)

@@ -249,6 +249,7 @@ class DeepEmbeddings(TakesImages, TransformerMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         check_view(self.view)
         runtime.check_precision(self.precision)
+        runtime.check_device(self.device)
         if self.orientations not in ORIENTATIONS:
             raise InputError(
                 f"orientations is {self.orientations!r}; expected one of "

@@ -24,6 +24,7 @@ __all__ = [
     "PRECISIONS",
     "Precision",
     "autocast",
+    "check_device",
     "default_batch_size",
     "default_workers",
     "dtype_of",
@@ -69,6 +70,21 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             f"{_seen()}); write 'auto' or 'cpu', or install a torch built for it."
         )
     return resolved
+
+
+def check_device(device: str | torch.device) -> None:
+    """Refuse a device that is not there, loading torch only where it has to be asked.
+
+    Results in the cache need no device; but one that was asked for is there or not, whatever the
+    cache holds.
+
+    Raises
+    ------
+    InputError
+        The name means nothing, or the device is not there.
+    """
+    if device not in ("auto", "cpu"):
+        resolve_device(device)
 
 
 def _best_device() -> str:

@@ -117,6 +117,37 @@ def test_random_weights_are_said_loudly_even_when_quiet(run, smears, tmp_path):
     assert list(block) == ["embedding__squeezenet1_0__image"]
 
 
+@pytest.mark.parametrize("command", ["extract", "fit", "compare"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--orientations", 3], "there are no 3 orientations; expected one of 1, 2, 4, 8"),
+        (["--pooling", "avg+foo"], "there is no pooling 'foo'; expected default, or avg, max"),
+        (["--layers", "nope"], "squeezenet1_0 has no layer 'nope' to pool; it has features."),
+        (["--layers", "nope", "--backbone", "VGG-16"], "vgg16 has no layer 'nope'"),
+        (["--pooling", "cls"], "squeezenet1_0 has no class token"),
+    ],
+)
+def test_what_no_backbone_has_is_wrong_usage_before_images_are_read(
+    run, tmp_path, command, options, message
+):
+    suffix = {"extract": ".parquet", "fit": ".hleuk", "compare": ""}[command]
+    ended = run(command, tmp_path / "nowhere", "-o", tmp_path / f"out{suffix}", *options)
+    assert ended.status == 2
+    assert message in " ".join(ended.err.split())
+    assert "nowhere" not in ended.err
+
+
+def test_a_device_that_is_not_there_fails_with_everything_cached(run, smears, tmp_path):
+    options = ["--features", "deep", "--weights", "random", "--cache", tmp_path / "cache"]
+    options += ["--backbone", "squeezenet1_1", "--overwrite", "-o", tmp_path / "f.parquet"]
+    assert run("extract", smears, *options).status == 0
+    for images in (smears, tmp_path / "nowhere"):
+        ended = run("extract", images, *options, "--device", "cuda:99")
+        assert ended.status == 1
+        assert "device 'cuda:99' is not available here" in " ".join(ended.err.split())
+
+
 def test_weights_that_do_not_fit(run, smears, tmp_path):
     (tmp_path / "w.pth").write_bytes(b"no weights at all")
     options = ("--features", "deep", "--weights", tmp_path / "w.pth")

@@ -352,6 +352,8 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_came_before(files, monkeypat
         ({"batch_size": 0}, "batch_size is 0; expected a whole number of at least 1"),
         ({"batch_size": "large"}, "batch_size is 'large'"),
         ({"workers": -1}, "workers is -1"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not available here"),
+        ({"device": "gpu"}, "device is 'gpu'"),
         ({"workers": 1.5}, "workers is 1.5"),
     ],
 )
