@@ -131,8 +131,9 @@ def check_weights(value: str) -> None:
     WeightsError
     """
     if value not in WORDS and not Path(value).is_file():
+        what = "this is a folder" if Path(value).is_dir() else "no such file"
         raise WeightsError(
-            f"--weights {value}: no such file; expected {', '.join(WORDS)}, or a file of weights "
+            f"--weights {value}: {what}; expected {', '.join(WORDS)}, or a file of weights "
             "or a bundle."
         )
 
@@ -161,7 +162,8 @@ def check_networks(
     extractors = HybridFeatures(**{**settings, "features": kind}).extractors()
     deep = {name: made for name, made in extractors.items() if name != "morphology"}
     found = {}
-    with progress.task("Looking for weights", len(deep), "networks") as looking:
+    unit = "network" if len(deep) == 1 else "networks"
+    with progress.task("Looking for weights", len(deep), unit) as looking:
         for name, extractor in deep.items():
             found[name] = str(extractor.fit(images).weights_sha256_)
             looking.advance()

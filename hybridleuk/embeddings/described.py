@@ -88,12 +88,22 @@ def _from_names(said: Mapping[str, str]) -> Backbone | None:
         record = backbone(said[_ARCHITECTURE])
     except InputError:  # an architecture of somebody else's naming
         return None
-    facts: dict[str, Any] = {
-        key: json.loads(said[key]) for key in ("input_size", "mean", "std") if key in said
-    }
+    facts = {key: _fact(key, said[key]) for key in ("input_size", "mean", "std") if key in said}
     if "interpolation" in said:
         facts["interpolation"] = said["interpolation"]
-    for key in ("mean", "std"):
-        if key in facts:
-            facts[key] = tuple(float(value) for value in facts[key])
     return record_from_json(record_to_json(replace(record, **facts)))
+
+
+def _fact(key: str, text: str) -> Any:
+    """Read a field of the metadata, or say which one is wrong."""
+    expected = "a whole number of px" if key == "input_size" else "three numbers, as JSON"
+    try:
+        value = json.loads(text)
+        if key == "input_size":
+            if type(value) is not int:
+                raise ValueError
+            return value
+        red, green, blue = (float(number) for number in value)
+    except (ValueError, TypeError):
+        raise ValueError(f"{key} is {text!r}, expected {expected}") from None
+    return (red, green, blue)

@@ -317,8 +317,8 @@ def _collect(
             rows[work.places[i]] = row
         done += len(batch)
         spent.images = done
-        rate = done / max(spent.seconds, 1e-9)
-        task.advance(sum(len(work.places[i]) for i in which), f"{rate:.1f} images/s")
+        # No rate beside it: whoever shows progress has one, with the time left.
+        task.advance(sum(len(work.places[i]) for i in which), "")
 
 
 def _mean_rows(embedded: Rows, counts: Sequence[int]) -> list[Rows]:

@@ -187,9 +187,10 @@ def resolve_weights(
         return Weights(record, "default", default_file(record))
     path = Path(weights).expanduser()
     if not path.is_file():
+        what = "a folder, not a" if path.is_dir() else "no"
         raise WeightsError(
-            f"Weights {os.fspath(weights)!r} are no file, nor 'default', 'bundled' or 'random'; "
-            f"check the path, or {ways_out(record)}"
+            f"Weights {os.fspath(weights)!r} are {what} file, nor 'default', 'bundled' or "
+            f"'random'; check the path, or {ways_out(record)}"
         )
     if is_bundle(path):
         bundle_entry(path, record.name)

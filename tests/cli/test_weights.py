@@ -60,6 +60,11 @@ def test_missing_file():
         pair("--weights nowhere.pth")
 
 
+def test_a_folder_is_no_file_of_weights(files, tmp_path):
+    with pytest.raises(WeightsError, match="this is a folder; expected default, bundled, random"):
+        pair(f"--weights {tmp_path}")
+
+
 def test_unknown_and_repeated_backbone():
     with pytest.raises(typer.BadParameter, match="known are .*resnet18"):
         pair("--backbone resnet19")

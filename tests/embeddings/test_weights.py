@@ -225,6 +225,29 @@ def test_no_such_file():
         resolve_weights(SQUEEZENET, "nowhere.pth")
 
 
+def test_a_folder_is_called_one(tmp_path):
+    with pytest.raises(WeightsError, match=r"are a folder, not a file, nor 'default'"):
+        resolve_weights(SQUEEZENET, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "expected"),
+    [
+        ("input_size", "banana", "a whole number of px"),
+        ("input_size", "224.5", "a whole number of px"),
+        ("mean", "[0.5, 0.5]", "three numbers"),
+        ("std", "[0.2, 0.2, null]", "three numbers"),
+    ],
+)
+def test_metadata_name_the_field_that_is_wrong(tmp_path, field, text, expected):
+    path = tmp_path / "described.safetensors"
+    said = {"architecture": "squeezenet1_0", field: text}
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path, said)
+    with pytest.raises(WeightsError) as failed:
+        backbone("mine", path)
+    assert f"({field} is {text!r}, expected {expected}" in str(failed.value)
+
+
 def test_nothing_is_bundled_yet():
     with pytest.raises(WeightsError, match=r"come in the package.*FILE.*'random'"):
         resolve_weights(SQUEEZENET, "bundled")
