@@ -172,7 +172,9 @@ def test_a_name_that_is_no_text(tmp_path, paths, settled):
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.bmp")
     os.rename(paths[0], name)
     for _ in range(2):
-        assert inspect(tmp_path / "cache", [name, paths[1]])[1] == [None, None]
+        refused, sound = inspect(tmp_path / "cache", [name, paths[1]])[1]
+        assert "not valid UTF-8" in refused
+        assert sound is None
 
 
 def change_in_place(path):
