@@ -234,7 +234,7 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         return self.classes_[np.argmax(probabilities, axis=1)]
 
     def pictures(self, X: Any) -> npt.NDArray[np.uint8]:
-        """Return what the network sees of images: (n, image_size_, image_size_, 3)."""
+        """Return what the network sees of images: uint8, shape (n, side, side, 3)."""
         check_is_fitted(self)
         return self._reader().read(check_images(X))
 

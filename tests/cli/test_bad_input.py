@@ -168,7 +168,14 @@ def test_ctrl_c_from_outside_and_the_same_command_again(smears, tmp_path):
         "--workers",
         "1",
     ]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell starts its background jobs deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "out").glob("folds/*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
