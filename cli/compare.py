@@ -317,7 +317,7 @@ def _external(
         # Groups of other images need not be named in the same way, and are not needed to score.
         manifest, account = read_images(
             source,
-            ImageOptions(strict=listing.strict),
+            listing.of_others(),
             resources,
             outputs=[output],
             labels=True,

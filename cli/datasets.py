@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .console import Outcome
+from .options import ImageSource, Overwrite
+from .outputs import claim_file, refuse_to_replace, require_suffix, write_file
 
 if TYPE_CHECKING:
     from hybridleuk.data.datasets.card import DatasetCard
@@ -21,16 +23,22 @@ __all__ = [
     "DESCRIBE_EXAMPLE",
     "EXAMPLE",
     "FETCH_EXAMPLE",
+    "MAP_EXAMPLE",
     "check",
     "describe",
     "fetch",
     "list_datasets",
+    "map_classes",
 ]
 
 EXAMPLE = "hybridleuk datasets list"
 DESCRIBE_EXAMPLE = "hybridleuk datasets describe c-nmc"
 FETCH_EXAMPLE = "hybridleuk datasets fetch all -o leukemia/"
 CHECK_EXAMPLE = "hybridleuk datasets check leukemia/"
+MAP_EXAMPLE = (
+    "hybridleuk datasets map pbc/ --to zheng/ -o map.csv\n"
+    "hybridleuk compare pbc/ --test zheng/ --classes map.csv -o comparison/"
+)
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="As in 'hybridleuk datasets list'.")]
 
 
@@ -134,6 +142,76 @@ def check(
     shown += remarks or ["Everything that the card knows of is there."]
     shown += [f"Known defect: {defect}" for defect in found.card.defects]
     return Outcome(document, shown, essential=True, status=int(bool(remarks)))
+
+
+def map_classes(
+    images: ImageSource,
+    to: Annotated[
+        list[str],
+        typer.Option(
+            "--to",
+            metavar="IMAGES2|CLASS",
+            help="Images whose classes are wanted, or the name of a class. Repeatable.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="MAP.csv", help="File to write.")
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:PART]|none", help="Data set that IMAGES is.", show_default=False
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Suggest which class of IMAGES is which of one's own, in a table to look over and edit.
+
+    An empty 'becomes' leaves a class out. The table goes to --classes of every command; it names
+    the classes wanted too, so that 'compare IMAGES --test IMAGES2' can use it for both.
+    """
+    from hybridleuk.data.datasets.mapping import suggest_mapping, write_mapping
+
+    require_suffix(output, ".csv")
+    claim_file(output, overwrite=overwrite)
+    refuse_to_replace([images, *to], [output])
+    classes, card = _classes_of(images, dataset)
+    mapping: dict[str, str | None] = {}
+    for wanted, wanted_card in _wanted(to):
+        found = suggest_mapping(classes, wanted, card, wanted_card)
+        mapping = found | {k: v for k, v in mapping.items() if v is not None}
+        mapping |= {name: mapping.get(name) or name for name in wanted}
+    write_file(output, lambda path: write_mapping(mapping, path))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("label", "becomes"):
+        table.add_column(heading)
+    for name, word in mapping.items():
+        table.add_row(Text(name), Text(word or "(left out)", style="" if word else "dim"))
+    shown = [table, "", f"Look it over, edit it, then use it: --classes {output}"]
+    return Outcome({"output": output, "classes": mapping}, shown, essential=True)
+
+
+def _wanted(to: list[str]) -> list[tuple[list[str], DatasetCard | None]]:
+    """Classes that are wanted: of other images each for itself, and those named one by one."""
+    names = [name for name in to if not Path(name).exists()]
+    sources = [_classes_of(name, None) for name in to if Path(name).exists()]
+    return [*sources, *([(names, None)] if names else [])]
+
+
+def _classes_of(source: str, dataset: str | None) -> tuple[list[str], DatasetCard | None]:
+    from hybridleuk.data.datasets.recognition import PLAIN, read_name, recognise
+    from hybridleuk.data.file_hashes import remembering_files
+    from hybridleuk.data.manifest import Manifest
+    from hybridleuk.exceptions import ManifestError
+
+    with remembering_files("default"):
+        manifest = Manifest.from_source(source, dataset=dataset)
+    if not manifest.classes:
+        raise ManifestError(f"{source}: the images have no labels, so there are no classes to map.")
+    known = None
+    if Path(source).is_dir() and dataset != PLAIN:
+        known = recognise(source, None if dataset is None else read_name(dataset)[0])
+    return manifest.classes, None if known is None else known.card
 
 
 def _origin(card: DatasetCard) -> str:

@@ -90,6 +90,11 @@ def fit(
     from hybridleuk.features import FeatureTable, is_feature_file
 
     if is_feature_file(images):
+        if listing.classes is not None:
+            raise InputError(
+                f"{images} holds features, and --classes renames the classes of images; extract "
+                "them again with --classes."
+            )
         table = _narrowed(FeatureTable.read_parquet(images), features.features, images)
         model = _candidate(classifier, _kind(table), _as_extracted(table, parameters, features))
         account = Account(len(table), len(table), [])

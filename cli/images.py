@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,8 @@ class Account:
     Attributes
     ----------
     found, rows, left_aside, ignored : int
-        Files found; images used; images not drawn into a sample; hidden files, not counted as
-        found.
+        Files found; images used; images not drawn into a sample, or of classes that are left out;
+        hidden files, not counted as found.
     skipped : list of (path, reason)
     """
 
@@ -123,9 +123,12 @@ def read_images(
 
     with remembering_files(resources.cache_place):
         listed = Manifest.from_source(
-            _source(sources), group_column=options.group_column, group_regex=options.group_regex
+            _source(sources),
+            group_column=options.group_column,
+            group_regex=options.group_regex,
+            dataset=options.dataset,
         )
-    _guard(sources, listed, inputs, outputs)
+    _guard(sources, listed, [*inputs, *options.files], outputs)
     found = listed.n_found
     if not found:
         raise ManifestError(
@@ -137,7 +140,8 @@ def read_images(
             f"{listed.root}: the images have no labels; expected one sub-folder per class, or a "
             "manifest with the columns path and label."
         )
-    drawn = listed if per_class is None else listed.sample(per_class, random_state=seed)
+    named = listed if options.classes is None else _renamed(listed, options.classes)
+    drawn = named if per_class is None else named.sample(per_class, random_state=seed)
     left_aside = len(listed) - len(drawn)
     manifest = drawn.checked(cache=resources.cache_place, n_jobs=resources.workers)
     skipped = listed_as_skipped(manifest.skipped)
@@ -179,6 +183,20 @@ def _source(sources: str | Sequence[str]) -> str | list[str]:
     return list(sources)
 
 
+def _renamed(listed: Manifest, table: Path) -> Manifest:
+    """Rename classes; images of those that are left out are left aside, and no mistake."""
+    from hybridleuk.data.datasets.mapping import map_labels, read_mapping
+
+    mapping = read_mapping(table)
+    named = map_labels(listed, mapping)
+    if len(named) < len(listed):
+        gone = ", ".join(name for name in listed.classes if mapping[name] is None)
+        current_screen().noted(
+            f"{len(listed) - len(named):,} images of the classes {gone} are left out by {table}."
+        )
+    return replace(named, skipped=listed.skipped)
+
+
 def _report(account: Account, options: ImageOptions, manifest: Manifest) -> None:
     if options.strict and account.skipped:
         path, reason = account.skipped[0]
@@ -192,6 +210,6 @@ def _report(account: Account, options: ImageOptions, manifest: Manifest) -> None
     parts += (
         [f"{len(account.skipped):,} of {account.found:,} files skipped"] if account.skipped else []
     )
-    parts += [f"{account.left_aside:,} not drawn"] if account.left_aside else []
+    parts += [f"{account.left_aside:,} left aside"] if account.left_aside else []
     parts += [f"{account.ignored:,} hidden ignored"] if account.ignored else []
     current_screen().line(", ".join(parts))

@@ -122,10 +122,40 @@ class ImageOptions:
             rich_help_panel=_IMAGES,
         ),
     ] = None
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:PART]|none",
+            help="Known data set that IMAGES is, as in 'hybridleuk datasets list'; by default it "
+            "is recognised; none reads any folder plainly.",
+            show_default=False,
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MAP.csv",
+            help="Rename or leave out classes: columns label and becomes, as written by "
+            "'hybridleuk datasets map'.",
+            show_default=False,
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Fail if a file cannot be used.", rich_help_panel=_IMAGES),
     ] = False
+
+    @property
+    def files(self) -> list[str]:
+        """What is read besides the images."""
+        return [] if self.classes is None else [str(self.classes)]
+
+    def of_others(self) -> ImageOptions:
+        """Return what holds for further images: their groups and data set are their own."""
+        plain = self.dataset if self.dataset == "none" else None
+        return ImageOptions(dataset=plain, classes=self.classes, strict=self.strict)
 
 
 @dataclass(frozen=True)

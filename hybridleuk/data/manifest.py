@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,6 @@ from hybridleuk.data.tables import (
     match_groups,
     note_conflicts,
     read_table,
-    refuse_group_column,
     why_stray,
 )
 from hybridleuk.exceptions import ManifestError
@@ -127,33 +125,32 @@ class Manifest:
         *,
         group_column: str | None = None,
         group_regex: str | None = None,
+        dataset: str | None = None,
     ) -> Manifest:
         """Read a folder, a CSV or Parquet manifest, a glob, one image, or a list of images.
+
+        A folder that holds a known data set is recognised, and read with what its card knows.
+
+        Parameters
+        ----------
+        source : path, pattern or iterable of paths
+        group_column : str, optional
+            Column of a table that names the groups.
+        group_regex : str, optional
+            As in :meth:`from_folder`; wins over the patients of a known data set.
+        dataset : str, optional
+            Name of the known data set that the folder is, or name and part, as in
+            ``"all:Segmented"``; ``"none"`` reads a plain folder. By default it is recognised.
 
         Raises
         ------
         ManifestError
             Nothing is there, or what is there cannot be used; the message says which.
         """
-        if not isinstance(source, (str, os.PathLike)):
-            return cls.from_paths(source, group_regex=group_regex)
-        path = Path(source)
-        if path.is_dir():
-            refuse_group_column(group_column)
-            return cls.from_folder(path, group_regex=group_regex)
-        if path.suffix.lower() in TABLES:
-            return cls.from_file(path, group_column=group_column, group_regex=group_regex)
-        refuse_group_column(group_column)
-        if path.is_file():
-            return cls.from_paths([path], group_regex=group_regex)
-        matched = sorted(glob.glob(os.fspath(source), recursive=True))
-        if not matched:
-            raise ManifestError(
-                f"{source}: no such file or folder, and no pattern that matches one; expected a "
-                "folder with one sub-folder per class, a .csv or .parquet manifest, or images."
-            )
-        return cls.from_paths(
-            [name for name in matched if os.path.isfile(name)], group_regex=group_regex
+        from hybridleuk.data.sources import read_source
+
+        return read_source(
+            source, group_column=group_column, group_regex=group_regex, dataset=dataset
         )
 
     @classmethod
@@ -205,8 +202,12 @@ class Manifest:
         groups: Sequence[str] | None = None,
         *,
         group_regex: str | None = None,
+        root: str | os.PathLike[str] | None = None,
     ) -> Manifest:
-        """List images one by one, with labels and groups where they are known."""
+        """List images one by one, with labels and groups where they are known.
+
+        Image ids are made of the paths below `root`, by default the deepest folder with all.
+        """
         listed = [os.path.abspath(path) for path in paths]
         if not listed:
             raise ManifestError("An empty list of images; expected at least one path.")
@@ -219,9 +220,11 @@ class Manifest:
             raise ManifestError("Paths, labels and groups differ in length; one each per image.")
         rows = pd.DataFrame(columns, dtype=object)[visible]
         check_paths(rows["path"], "the list")
-        root = Path(os.path.commonpath([os.path.dirname(path) for path in listed]))
+        base = os.path.commonpath([os.path.dirname(path) for path in listed])
         kind: GroupKind = "none" if groups is None else "patient"
-        manifest = _assembled(cls, rows, root, ignored=visible.count(False), group_kind=kind)
+        manifest = _assembled(
+            cls, rows, Path(root or base), ignored=visible.count(False), group_kind=kind
+        )
         return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
 
     @classmethod

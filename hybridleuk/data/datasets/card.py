@@ -139,6 +139,9 @@ class DatasetCard:
     doi : str or None
     defects : tuple of str
         What is known to be wrong with it.
+    witness : str or None
+        Regular expression that the path of one file at least must hold, where the names of images
+        alone could be anyone's.
     source : Kaggle, Download or ByHand
     """
 
@@ -156,6 +159,7 @@ class DatasetCard:
     groups: str | None = None
     group_kind: Literal["patient", "slide", "none"] = "none"
     defects: tuple[str, ...] = ()
+    witness: str | None = None
 
     @property
     def image_parts(self) -> tuple[Part, ...]:

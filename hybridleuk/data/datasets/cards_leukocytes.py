@@ -140,6 +140,7 @@ _FIVE_FOLDERS = rf"(?P<label>{'|'.join(_FIVE)})s?"
 
 RAABIN = DatasetCard(
     name="raabin",
+    witness=r"(?:^|/)Test[AB]/|raabin|double[-_ ]label",
     title="Raabin-WBC: double-labelled cells of two microscopes",
     shows="cells",
     parts=(

@@ -15,7 +15,7 @@ from hybridleuk.data.manifest import Manifest
 from hybridleuk.data.tables import read_table
 from hybridleuk.exceptions import ManifestError
 
-__all__ = ["map_labels", "read_mapping", "suggest_mapping"]
+__all__ = ["map_labels", "read_mapping", "suggest_mapping", "write_mapping"]
 
 _COLUMNS = ("label", "becomes")
 
@@ -41,13 +41,29 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, str | None]:
     return {str(label): word for label, word in zip(labels, own, strict=True)}
 
 
+def write_mapping(mapping: Mapping[str, str | None], path: str | os.PathLike[str]) -> None:
+    """Write what :func:`read_mapping` reads: ``label,becomes``, to be edited by a person."""
+    rows = [(label, word or "") for label, word in mapping.items()]
+    pd.DataFrame(rows, columns=list(_COLUMNS)).to_csv(path, index=False)
+
+
 def suggest_mapping(
-    classes: Iterable[str], wanted: Iterable[str], card: DatasetCard | None = None
+    classes: Iterable[str],
+    wanted: Iterable[str],
+    card: DatasetCard | None = None,
+    wanted_card: DatasetCard | None = None,
 ) -> dict[str, str | None]:
     """Translate classes through the names of cells; ``None`` where nothing of `wanted` fits.
 
     A finer kind (segmented neutrophil) becomes the wider one (neutrophil) where only that is
-    wanted, never the other way round.
+    wanted, never the other way round. A class that is wanted itself keeps its name.
+
+    Parameters
+    ----------
+    classes, wanted : iterable of str
+        Names to translate, and one's own.
+    card, wanted_card : DatasetCard, optional
+        Of the data sets that they come from, whose words come before those of the language.
 
     Examples
     --------
@@ -55,13 +71,18 @@ def suggest_mapping(
     >>> suggest_mapping(["NGS", "LYT", "MYO"], ["neutrophil", "lymphocyte"])
     {'NGS': 'neutrophil', 'LYT': 'lymphocyte', 'MYO': None}
     """
-    own = {cell_name(name) or name: name for name in wanted}
-    cells = {} if card is None else card.cells
+    names = list(wanted)
+    own = {_cell(name, wanted_card): name for name in reversed(names)}
+    own |= {name: name for name in names}
     suggested = {}
     for name in classes:
-        cell = cells.get(name) or cell_name(name)
-        suggested[name] = own.get(cell or name) or own.get(PARENTS.get(cell or "", ""))
+        cell = _cell(name, card)
+        suggested[name] = own.get(name) or own.get(cell) or own.get(PARENTS.get(cell, ""))
     return suggested
+
+
+def _cell(name: str, card: DatasetCard | None) -> str:
+    return (None if card is None else card.cells.get(name)) or cell_name(name) or name
 
 
 def map_labels(manifest: Manifest, mapping: Mapping[str, str | None]) -> Manifest:

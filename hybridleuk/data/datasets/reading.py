@@ -1,9 +1,16 @@
-"""From a data set on disk to a manifest: classes, patients and splits as its card says."""
+"""From a data set on disk to a manifest: classes, patients and splits as its card says.
+
+Where a folder has one sub-folder per class, its rows, labels and image ids are those of any such
+folder, so that results made of it stay the same when it is recognised; patients and splits are
+added. Elsewhere the card's patterns say which files are images and of which class.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +18,14 @@ import pandas as pd
 
 from hybridleuk import progress
 from hybridleuk.data.datasets.card import Part
-from hybridleuk.data.datasets.recognition import Found, Recognition, recognise
+from hybridleuk.data.datasets.recognition import ENOUGH, Found, Recognition, read_name, recognise
 from hybridleuk.data.manifest import Manifest
+from hybridleuk.data.skipped import skipped_table
 from hybridleuk.exceptions import ManifestError
 
-__all__ = ["labelled", "read_dataset", "to_manifest"]
+__all__ = ["labelled", "read_dataset", "read_if_known", "to_manifest"]
+
+_ROLES_BESIDE = ("masks", "boxes", "points")
 
 
 def read_dataset(
@@ -35,7 +45,8 @@ def read_dataset(
     Returns
     -------
     Manifest
-        With labels in the data set's own words, patients and splits where the files tell them.
+        With patients and splits where the files tell them. Labels are the names of the folders,
+        where there is one for each class, else the data set's own words.
 
     Raises
     ------
@@ -51,42 +62,129 @@ def read_dataset(
     return to_manifest(found, part=part)
 
 
+def read_if_known(folder: Path, dataset: str | None = None) -> Manifest | None:
+    """Read a folder that is said to be a data set, or is recognised; else return ``None``.
+
+    Parameters
+    ----------
+    folder : Path
+    dataset : str, optional
+        ``NAME`` or ``NAME:PART``.
+
+    Raises
+    ------
+    InputError, ManifestError
+        There is no data set of this name, or it does not lie there.
+    """
+    name, part = (None, None) if dataset is None else read_name(dataset)
+    found = recognise(folder, name)
+    if found is None or (name is None and _is_mixture(found)):
+        return None
+    return to_manifest(found, part=part)
+
+
+def _is_mixture(found: Recognition) -> bool:
+    """Tell a flat folder in which other images lie too: none may be left out unasked."""
+    images = [f.path for f in found.files if f.part.role == "images"]
+    beside = [path for path in found.others if path.parent == found.root]
+    return bool(beside) and all(path.parent == found.root for path in images)
+
+
 def to_manifest(found: Recognition, *, part: str | None = None) -> Manifest:
-    """Make the manifest of a recognised data set."""
+    """Make the manifest of a recognised data set; tell what it was taken for and what is left."""
     chosen = _chosen_parts(found, part)
-    files = [f for p in chosen for f in labelled(found, p)]
-    labels = [f.label for f in files]
-    groups = [f.group for f in files]
-    _note_beside(found, chosen)
-    manifest = Manifest.from_paths(
-        [f.path for f in files],
-        labels if all(label is not None for label in labels) else None,  # type: ignore[arg-type]
-        groups if all(group is not None for group in groups) else None,  # type: ignore[arg-type]
-    )
-    by_path = {os.path.abspath(f.path): f.split for f in files}
-    splits = [by_path[path] for path in manifest.paths]
-    return replace(
+    files = sorted((f for p in chosen for f in labelled(found, p)), key=lambda f: f.path)
+    plain = _has_class_folders(found, files)
+    manifest = Manifest.from_folder(found.root) if plain else _of_files(found, files)
+    manifest = _told(manifest, found, files)
+    _note(found, chosen, manifest, plain=plain)
+    return manifest
+
+
+def _has_class_folders(found: Recognition, files: Sequence[Found]) -> bool:
+    """Tell whether the folder has one sub-folder per class and nothing else."""
+    if len(found.present) > 1 or any(f.part.role in _ROLES_BESIDE for f in found.files):
+        return False
+    folders: dict[str, Counter[str]] = {}
+    for f in files:
+        steps = f.path.relative_to(found.root).parts
+        if len(steps) != 2 or f.label is None:
+            return False
+        folders.setdefault(steps[0], Counter())[f.label] += 1
+    classes = {name.casefold() for name in found.card.classes}
+    if {name.casefold() for name in folders} <= classes:
+        return True
+    main = {name: labels.most_common(1)[0] for name, labels in folders.items()}
+    pure = all(n >= ENOUGH * folders[name].total() for name, (_, n) in main.items())
+    return pure and len({label for label, _ in main.values()}) == len(folders) > 1
+
+
+def _of_files(found: Recognition, files: Sequence[Found]) -> Manifest:
+    labels = [f.label for f in files if f.label is not None]
+    if 0 < len(labels) < len(files):
+        progress.note(
+            f"{len(files) - len(labels):,} of {len(files):,} images have no class in the tables of "
+            "the data set, so that no labels are used."
+        )
+    complete = labels if len(labels) == len(files) else None
+    manifest = Manifest.from_paths([f.path for f in files], complete, root=found.root)
+    reason = f"named like no file of the data set {found.card.name}"
+    left_out = skipped_table((str(path), reason, None) for path in found.others)
+    return replace(manifest, skipped=pd.concat([left_out, manifest.skipped], ignore_index=True))
+
+
+def _told(manifest: Manifest, found: Recognition, files: Sequence[Found]) -> Manifest:
+    """Add what the files of a data set tell: patients, if all do, and splits."""
+    told = {os.path.abspath(f.path): f for f in files}
+
+    def column(name: str, paths: Iterable[str]) -> pd.Series:
+        return pd.Series(
+            [getattr(told.get(os.path.abspath(path)), name, None) for path in paths], dtype=object
+        )
+
+    groups = column("group", manifest.paths)
+    known = replace(
         manifest,
-        frame=manifest.frame.assign(split=pd.Series(splits, dtype=object)),
-        ignored=manifest.ignored + found.ignored,
+        frame=manifest.frame.assign(split=column("split", manifest.paths)),
+        ignored=found.ignored,
         root=found.root,
     )
+    if groups.isna().all():
+        return known
+    if groups.isna().any():
+        progress.note(
+            f"{groups.isna().sum():,} of {len(groups):,} images tell no patient, so that patients "
+            "are not used."
+        )
+        return known
+    skipped = known.skipped.assign(group=column("group", known.skipped["path"]))
+    rule = found.card.groups or ""
+    return replace(known, skipped=skipped).with_groups(list(groups), rule=rule)
 
 
-def _note_beside(found: Recognition, chosen: Sequence[Part]) -> None:
-    """Say what was recognised, and what lies beside it and was not read."""
+def _note(found: Recognition, chosen: Sequence[Part], manifest: Manifest, *, plain: bool) -> None:
+    """Say what was recognised, how it is read, and what lies beside it and was not read."""
+    card = found.card
     names = " and ".join(part.name for part in chosen)
-    progress.note(f"Recognised as {found.card.title}: {names}.")
+    words = "the card's words" if not plain else "the names of the folders"
+    classes = "no classes" if manifest.labels is None else f"classes from {words}"
+    groups = card.groups if manifest.groups is not None else "none are told"
+    progress.note(
+        f"Recognised as {card.title} ({card.name}, part {names}): {classes}; patients: "
+        f"{str(groups).rstrip('.')}. To read it as any other folder: --dataset none, or "
+        'dataset="none" in Python.'
+    )
     for part in found.present:
         if part not in chosen:
             progress.note(
                 f"{len(found.of(part)):,} images of the part {part.name!r} lie beside it and were "
-                "not read; name the part to read them."
+                f"not read; --dataset {shlex.quote(f'{card.name}:{part.name}')} reads them."
             )
     if found.others:
+        how = "read with the class of their folder" if plain else "not read"
         progress.note(
-            f"{len(found.others):,} images do not belong to it and were not read, first "
-            f"{found.others[0]}."
+            f"{len(found.others):,} images are named like no file of {card.name} and were {how}, "
+            f"first {found.others[0]}."
         )
 
 

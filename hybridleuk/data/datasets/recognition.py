@@ -6,8 +6,9 @@ A folder that was renamed, lies inside another, or holds only part of a set is k
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +21,21 @@ from hybridleuk.data.images import read_image
 from hybridleuk.data.scan import walk
 from hybridleuk.exceptions import ImageError, ManifestError
 
-__all__ = ["Found", "Recognition", "recognise", "size_of"]
+__all__ = ["PLAIN", "Found", "Recognition", "read_name", "recognise", "size_of"]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".npz"})
+PLAIN = "none"
+"""What is said instead of a data set's name for a folder that is none."""
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".ppm", ".pgm", ".npz"}
+)
 ENOUGH = 0.8
 _SAMPLED = 9
+_LOOKED_AT = 256
+_HOPELESS = 0.5
 _PARENTS = 2
 _BLACK = 24
+Named = list[tuple[Path, str]]
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,9 @@ def recognise(folder: str | os.PathLike[str], name: str | None = None) -> Recogn
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder.")
     files, ignored = walk(root)
-    cards = CARDS.values() if name is None else [find_card(name)]
-    matched = [_matched(root, card, files, ignored) for card in cards]
+    named = _subjects(root, files)
+    cards = _likely(named) if name is None else [find_card(name)]
+    matched = [_matched(root, card, named, ignored) for card in cards]
     best = max(matched, key=_share, default=None)
     if best is not None and (_share(best) >= ENOUGH or (name is not None and best.present)):
         return best
@@ -119,6 +129,19 @@ def recognise(folder: str | os.PathLike[str], name: str | None = None) -> Recogn
     return None
 
 
+def read_name(name: str) -> tuple[str, str | None]:
+    """Take ``NAME`` or ``NAME:PART`` apart, and check the name.
+
+    Examples
+    --------
+    >>> from hybridleuk.data.datasets.recognition import read_name
+    >>> read_name("all:Segmented"), read_name("pbc")
+    (('all', 'Segmented'), ('pbc', None))
+    """
+    dataset, _, part = name.partition(":")
+    return find_card(dataset.strip()).name, part.strip() or None
+
+
 def _share(found: Recognition) -> float:
     """Share of the images in a folder that belong to a card; 0 where none is an image to read."""
     if not found.present:
@@ -127,24 +150,38 @@ def _share(found: Recognition) -> float:
     return len(pictures) / (len(pictures) + len(found.others))
 
 
-def _matched(root: Path, card: DatasetCard, files: Sequence[Path], ignored: int) -> Recognition:
+def _subjects(root: Path, files: Sequence[Path]) -> Named:
+    """Name each file with the folders above it, also those that lead to the root."""
+    above = root.resolve().parts[-_PARENTS:]
+    return [(path, "/".join((*above, *path.relative_to(root).parts))) for path in files]
+
+
+def _likely(named: Named) -> list[DatasetCard]:
+    """List the cards that some images, spread over all, are named like; the others cannot fit."""
+    pictures = [subject for path, subject in named if path.suffix.lower() in IMAGE_SUFFIXES]
+    looked = [pictures[i] for i in _spread(len(pictures), _LOOKED_AT)]
+    return [
+        card
+        for card in CARDS.values()
+        if sum(_part_of(card, subject)[0] is not None for subject in looked)
+        >= max(1.0, _HOPELESS * len(looked))
+    ]
+
+
+def _matched(root: Path, card: DatasetCard, named: Named, ignored: int) -> Recognition:
     found, others = [], []
-    for path in files:
-        part, named = _part_of(card, _subject(root, path))
+    for path, subject in named:
+        part, told = _part_of(card, subject)
         if part is not None:
-            found.append(Found(path, part, **(named | {"split": named.get("split", part.split)})))
+            found.append(Found(path, part, **(told | {"split": told.get("split", part.split)})))
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             others.append(path)
+    if card.witness and not any(re.search(card.witness, s, re.IGNORECASE) for _, s in named):
+        others, found = sorted([*others, *(f.path for f in found)]), []
     sized = _of_right_size(_told_apart(card, found))
-    lost = {id(f.path) for f in sized}
-    others += [f.path for f in found if id(f.path) not in lost and f.part.role == "images"]
+    kept = {f.path for f in sized}
+    others += [f.path for f in found if f.path not in kept and f.part.role == "images"]
     return Recognition(root, card, tuple(sized), tuple(others), ignored)
-
-
-def _subject(root: Path, path: Path) -> str:
-    """Name a file with the folders above it, also those that lead to the root."""
-    above = root.resolve().parts[-_PARENTS:]
-    return "/".join((*above, *path.relative_to(root).parts))
 
 
 def _part_of(card: DatasetCard, subject: str) -> tuple[Part | None, dict[str, str]]:
@@ -158,12 +195,20 @@ def _part_of(card: DatasetCard, subject: str) -> tuple[Part | None, dict[str, st
 def _of_right_size(found: list[Found]) -> list[Found]:
     """Drop folders whose file names are nothing special and whose images have another size."""
     kept: list[Found] = []
-    for part, folder in dict.fromkeys((f.part.name, f.path.parent) for f in found):
-        own = [f for f in found if f.part.name == part and f.path.parent == folder]
+    for own in _by_folder(found, lambda f: f.part.name).values():
         size = own[0].part.size
         if own[0].part.distinctive or size is None or _has_size(own, size):
             kept += own
     return kept
+
+
+def _by_folder(
+    found: Iterable[Found], also: Callable[[Found], str] = lambda _: ""
+) -> dict[tuple[Path, str], list[Found]]:
+    folders: dict[tuple[Path, str], list[Found]] = {}
+    for f in found:
+        folders.setdefault((f.path.parent, also(f)), []).append(f)
+    return folders
 
 
 def _has_size(found: Sequence[Found], size: tuple[int, int]) -> bool:
@@ -186,8 +231,7 @@ def _told_apart(card: DatasetCard, found: list[Found]) -> list[Found]:
     if len(twins) < 2:
         return found
     told: list[Found] = []
-    for folder in sorted({f.path.parent for f in found}):
-        own = [f for f in found if f.path.parent == folder]
+    for (folder, _), own in _by_folder(found).items():
         part = _twin_of(folder, own, twins)
         told += [_moved(f, part) if f.part in twins else f for f in own]
     return told
@@ -215,8 +259,12 @@ def _on_black(paths: Iterable[Path]) -> bool:
 
 
 def _sampled(found: Sequence[Found]) -> list[Found]:
-    picked = np.linspace(0, len(found) - 1, min(_SAMPLED, len(found))).astype(int)
-    return [found[i] for i in picked]
+    return [found[i] for i in _spread(len(found), _SAMPLED)]
+
+
+def _spread(n: int, most: int) -> list[int]:
+    """Return at most so many indices, spread evenly over `n`."""
+    return np.linspace(0, n - 1, min(most, n)).astype(int).tolist() if n else []
 
 
 def _moved(found: Found, part: Part) -> Found:
