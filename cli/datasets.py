@@ -187,13 +187,18 @@ def map_classes(
         table.add_column(heading)
     for name, word in mapping.items():
         table.add_row(Text(name), Text(word or "(left out)", style="" if word else "dim"))
-    shown = [table, "", f"Look it over, edit it, then use it: --classes {output}"]
+    shown: list[Any] = [table, "", f"Look it over, edit it, then use it: --classes {output}"]
     return Outcome({"output": output, "classes": mapping}, shown, essential=True)
 
 
 def _wanted(to: list[str]) -> list[tuple[list[str], DatasetCard | None]]:
     """Classes that are wanted: of other images each for itself, and those named one by one."""
+    from hybridleuk.exceptions import ManifestError
+
     names = [name for name in to if not Path(name).exists()]
+    for name in names:
+        if "/" in name or name.lower().endswith((".csv", ".parquet")):
+            raise ManifestError(f"{name}: no such file or folder; name images, or a class.")
     sources = [_classes_of(name, None) for name in to if Path(name).exists()]
     return [*sources, *([(names, None)] if names else [])]
 
