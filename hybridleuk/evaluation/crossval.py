@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import pickle
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from hybridleuk.evaluation.checkpoints import Checkpoints, FoldResult, fingerpri
 from hybridleuk.evaluation.folds import draw_folds
 from hybridleuk.evaluation.leakage import check_unfitted
 from hybridleuk.evaluation.probes import Answer, Probe, applicable
+from hybridleuk.evaluation.size import size_of
 from hybridleuk.exceptions import InputError, SplitError
 
 __all__ = [
@@ -264,7 +264,7 @@ def fit_and_score(
             known = FoldResult(probabilities, seconds)
             if timed:
                 speed = _milliseconds(fitted, tested.images[rows])
-                known = replace(known, predict_ms=speed, size_bytes=_size(fitted))
+                known = replace(known, predict_ms=speed, size_bytes=size_of(fitted))
             checkpoints.save(key, known, study.classes, {"candidate": name, **about})
         for probe in probes:
             if answers[probe.name] is None:
@@ -329,26 +329,3 @@ def _unseen(image: Any) -> Array:
     changed = read_image(image).copy()
     changed[0, :16] = np.random.default_rng().integers(0, 256, size=(16, 3))
     return changed
-
-
-def _size(fitted: Any) -> int | None:
-    """Bytes of a fitted candidate on disk, by its own account or else pickled."""
-    if hasattr(fitted, "stored_bytes"):
-        return int(fitted.stored_bytes())
-    counter = _Counter()
-    try:
-        pickle.dump(fitted, counter, protocol=pickle.HIGHEST_PROTOCOL)
-    except (pickle.PicklingError, TypeError, AttributeError):
-        return None
-    return counter.written
-
-
-class _Counter:
-    """A file that keeps nothing but its length."""
-
-    written = 0
-
-    def write(self, data: Any) -> int:
-        size = memoryview(data).nbytes
-        self.written += size
-        return size

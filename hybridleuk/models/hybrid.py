@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
@@ -182,13 +181,12 @@ class HybridClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         head = self._head()
         return head.tuning() if isinstance(head, TabularClassifier) else None
 
-    def stored_bytes(self) -> int:
-        """Return the bytes of the fitted classifier, the networks it embeds with included."""
+    def network_bytes(self) -> int:
+        """Return the bytes of the networks it embeds with, which it loads and does not hold."""
         check_is_fitted(self)
-        own = len(pickle.dumps(self, protocol=pickle.HIGHEST_PROTOCOL))
         networks = [e for n, e in self.features_.extractors().items() if n != "morphology"]
         states = [extractor.network_state() for extractor in networks]
-        return own + sum(t.nbytes for state in states for t in state.values())
+        return sum(t.nbytes for state in states for t in state.values())
 
     def _head(self) -> Any:
         if isinstance(self.classifier, str) and self.classifier in CLASSIFIERS:

@@ -148,6 +148,11 @@ class StackedClassifier(TakesImages, ClassifierMixin, BaseEstimator):
             "inner_folds": max(said["inner_folds"] for said in tuned.values()),
         }
 
+    def network_bytes(self) -> int:
+        """Return the bytes of the networks that its classifiers embed with."""
+        check_is_fitted(self)
+        return sum(part.network_bytes() for _, part in self.fitted_ if _embeds(part))
+
     def _combined(self, images: Array, labels: Array, groups: Any) -> LogisticClassifier | None:
         folds = inner_folds(labels, groups, self.folds, self.random_state)
         if not folds:
@@ -179,6 +184,10 @@ class StackedClassifier(TakesImages, ClassifierMixin, BaseEstimator):
         found = np.zeros((len(images), len(self.classes_)))
         found[:, np.searchsorted(self.classes_, part.classes_)] = part.predict_proba(images)
         return found
+
+
+def _embeds(part: Any) -> bool:
+    return hasattr(part, "network_bytes")
 
 
 def _listed(images: Sequence[Any]) -> Array:

@@ -23,6 +23,7 @@ COMMANDS = [
     ("backbones", "fetch"),
     ("backbones", "bundle"),
     ("datasets", "list"),
+    ("datasets", "map"),
     ("datasets", "describe"),
     ("datasets", "fetch"),
     ("datasets", "check"),

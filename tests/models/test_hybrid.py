@@ -109,7 +109,7 @@ def test_an_own_classifier_takes_scaled_features_and_keeps_its_settings(cells):
     assert fitted.head_ is not own.classifier, "what is given stays unfitted"
     assert fitted.prediction_sets_ is not None
     assert fitted.predict_proba(images).shape == (16, len(set(kinds)))
-    assert fitted.stored_bytes() > 1000
+    assert fitted.network_bytes() == 0, "measurements need no network"
     with pytest.raises(InputError, match="put a LinearDiscriminantAnalysis into a GridSearchCV"):
         HybridClassifier(LinearDiscriminantAnalysis(), tune=True).fit(images, kinds)
 
