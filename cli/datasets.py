@@ -98,7 +98,10 @@ def fetch(
 
 def check(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder that holds a data set, or part of one.")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder or archive that holds a data set, or part of one."
+        ),
     ],
     name: Annotated[
         str | None,
@@ -193,17 +196,19 @@ def map_classes(
 
 def _wanted(to: list[str]) -> list[tuple[list[str], DatasetCard | None]]:
     """Classes that are wanted: of other images each for itself, and those named one by one."""
+    from hybridleuk.data.contents import content_exists
     from hybridleuk.exceptions import ManifestError
 
-    names = [name for name in to if not Path(name).exists()]
+    names = [name for name in to if not content_exists(name)]
     for name in names:
         if "/" in name or name.lower().endswith((".csv", ".parquet")):
             raise ManifestError(f"{name}: no such file or folder; name images, or a class.")
-    sources = [_classes_of(name, None) for name in to if Path(name).exists()]
+    sources = [_classes_of(name, None) for name in to if content_exists(name)]
     return [*sources, *([(names, None)] if names else [])]
 
 
 def _classes_of(source: str, dataset: str | None) -> tuple[list[str], DatasetCard | None]:
+    from hybridleuk.data.contents import is_folder
     from hybridleuk.data.datasets.recognition import PLAIN, read_name, recognise
     from hybridleuk.data.file_hashes import remembering_files
     from hybridleuk.data.manifest import Manifest
@@ -214,7 +219,7 @@ def _classes_of(source: str, dataset: str | None) -> tuple[list[str], DatasetCar
     if not manifest.classes:
         raise ManifestError(f"{source}: the images have no labels, so there are no classes to map.")
     known = None
-    if Path(source).is_dir() and dataset != PLAIN:
+    if is_folder(source) and dataset != PLAIN:
         known = recognise(source, None if dataset is None else read_name(dataset)[0])
     return manifest.classes, None if known is None else known.card
 

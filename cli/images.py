@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,11 +173,13 @@ def _source(sources: str | Sequence[str]) -> str | list[str]:
         return sources
     if len(sources) == 1:
         return sources[0]
+    from hybridleuk.data.contents import is_folder
+
     for name in sources:
-        if os.path.isdir(name) or name.lower().endswith((".csv", ".parquet")):
+        if is_folder(name) or name.lower().endswith((".csv", ".parquet")):
             raise InputError(
-                f"{name} stands among {len(sources)} IMAGES; give one folder or manifest alone, "
-                "or image files only."
+                f"{name} stands among {len(sources)} IMAGES; give one folder, archive or manifest "
+                "alone, or image files only."
             )
     return list(sources)
 

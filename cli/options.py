@@ -35,7 +35,8 @@ _FEATURES = "Features"
 _OUTPUT = "Output"
 FeatureKind = Literal["hybrid", "morphology", "deep"]
 _WHAT_IMAGES = (
-    "A folder with one sub-folder per class, or a .csv or .parquet manifest with a column 'path'"
+    "A folder with one sub-folder per class, packed as zip or tar too, or a .csv or .parquet "
+    "manifest with a column 'path'"
 )
 
 

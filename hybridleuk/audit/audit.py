@@ -29,6 +29,7 @@ from hybridleuk.audit.record import Record
 from hybridleuk.audit.survey import BASELINES, survey
 from hybridleuk.audit.verdict import verdict
 from hybridleuk.data.cache import Cache, default_cache_directory
+from hybridleuk.data.contents import is_folder
 from hybridleuk.data.datasets.recognition import recognise
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.data.near_duplicates import NearPair
@@ -235,7 +236,7 @@ def _document(
 def _dataset(evidence: Evidence, manifest: Manifest) -> dict[str, Any]:
     groups = evidence.groups
     try:
-        known = recognise(manifest.root) if manifest.root.is_dir() else None
+        known = recognise(manifest.root) if is_folder(manifest.root) else None
     except ManifestError:
         known = None
     return {

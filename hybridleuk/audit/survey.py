@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from hybridleuk import progress
 from hybridleuk.audit.record import VERSION, Record, make_record
 from hybridleuk.data.cache import Cache, cache_key
 from hybridleuk.data.fingerprints import fingerprint, fingerprint_key, pack_fingerprint
-from hybridleuk.data.images import decode_bytes
+from hybridleuk.data.images import decode_bytes, image_content
 from hybridleuk.evaluation.shortcuts import shortcut_key, shortcut_named
 from hybridleuk.exceptions import ImageError
 from hybridleuk.morphology.catalogue import DEFAULT_FAMILIES, select_features
@@ -148,10 +147,7 @@ def _work(batch: Sequence[_Job]) -> tuple[Sequence[_Job], list[dict[str, Array] 
 
 def _look(job: _Job) -> dict[str, Array]:
     """Decode one image and measure what is missing of it, the record always."""
-    try:
-        content = Path(job.path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{job.path}: cannot be read ({error.strerror}).") from error
+    content = image_content(job.path)
     pixels = decode_bytes(content, name=job.path)
     cells = find_cells(pixels, method=_METHOD) if job.cells is None else Cells.unpack(job.cells)
     made: dict[str, Array] = {_RECORD: make_record(content, pixels, cells).pack()}

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from hybridleuk import progress
+from hybridleuk.data.archives.spool import stale_spools
 from hybridleuk.data.cache import Cache
 from hybridleuk.data.cache_file import FORMAT, cache_path, unwritable
 from hybridleuk.data.cache_rows import checksum
+from hybridleuk.data.contents import content_exists
 from hybridleuk.data.file_hashes import is_sound_row
-from hybridleuk.exceptions import CacheError, InputError
+from hybridleuk.exceptions import CacheError, HybridLeukError, InputError
 
 __all__ = ["CacheInfo", "Freed", "KindInfo", "Verified", "describe", "prune", "verify"]
 
@@ -121,7 +123,7 @@ def describe(directory: str | os.PathLike[str]) -> CacheInfo:
     return CacheInfo(
         path=path,
         exists=path.exists(),
-        bytes=_bytes(_living(path)),
+        bytes=_bytes([*_living(path), *stale_spools(folder, everything=True)]),
         free_bytes=shutil.disk_usage(folder).free if folder.is_dir() else None,
         kinds=kinds,
         files=files,
@@ -143,9 +145,9 @@ def prune(
 ) -> Freed:
     """Remove what is not wanted any more, and always what cannot be used any more.
 
-    The latter are files of older formats, broken files set aside, and what is remembered of image
-    files that are gone. Conditions add up: with `kinds` and `older_than`, only old results of those
-    kinds are removed.
+    The latter are files of older formats, broken files set aside, what was decompressed of archives
+    that are gone, and what is remembered of image files that are gone. Conditions add up: with
+    `kinds` and `older_than`, only old results of those kinds are removed.
 
     Parameters
     ----------
@@ -170,7 +172,7 @@ def prune(
     """
     folder = Path(directory)
     path = cache_path(folder)
-    freed = Freed(leftovers=_leftovers(folder))
+    freed = Freed(leftovers=_leftovers(folder, everything=everything))
     before = _bytes([*freed.leftovers, *_living(path)])
     if path.exists():
         with Cache(folder) as cache:
@@ -293,7 +295,14 @@ def _doomed(
 
 def _gone_files(cache: Cache, everything: bool) -> list[str]:
     paths = [row[0] for row in cache.fetch("SELECT path FROM files")]
-    return [path for path in paths if everything or not os.path.exists(path)]
+    return [path for path in paths if everything or not _is_there(path)]
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return content_exists(path)
+    except HybridLeukError:  # the archive that it is in is damaged
+        return False
 
 
 def _remove_rows(cache: Cache, rows: list[int], files: list[str]) -> None:
@@ -311,8 +320,8 @@ def _living(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in _LIVING]
 
 
-def _leftovers(folder: Path) -> list[Path]:
-    found = []
+def _leftovers(folder: Path, *, everything: bool = False) -> list[Path]:
+    found = stale_spools(folder, everything=everything)
     for path in sorted(folder.glob("cache-*")):
         match = _CACHE_FILE.fullmatch(path.name)
         if not match or not path.is_file() or int(match[1]) > FORMAT:

@@ -30,7 +30,7 @@ def unfinished_downloads(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
 
 
-def download(url: str, target: Path, *, sha256: str = "") -> str:
+def download(url: str, target: Path, *, sha256: str = "", md5: str = "") -> str:
     """Download a file, check its hash, and put it in place only when complete.
 
     Parameters
@@ -39,6 +39,8 @@ def download(url: str, target: Path, *, sha256: str = "") -> str:
     target : path
     sha256 : str, optional
         The hash that the file must have, or how it begins.
+    md5 : str, optional
+        The same, for files whose publisher names no better one.
 
     Returns
     -------
@@ -55,15 +57,17 @@ def download(url: str, target: Path, *, sha256: str = "") -> str:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _take_over(target, unfinished)
-        digest = _fetch(url, unfinished)
-        if not digest.startswith(sha256):
-            unfinished.unlink()
-            raise DownloadError(
-                f"{url} came with SHA-256 {digest[:16]}..., expected {sha256}...: something on the "
-                "way changed or cut it off; try again"
-            )
+        digests = _fetch(url, unfinished)
+        expected = {"SHA-256": sha256, "MD5": md5}
+        for (name, wanted), digest in zip(expected.items(), digests, strict=True):
+            if not digest.startswith(wanted):
+                unfinished.unlink()
+                raise DownloadError(
+                    f"{url} came with {name} {digest[:16]}..., expected {wanted}...: something on "
+                    "the way changed or cut it off; try again"
+                )
         os.replace(unfinished, target)
-        return digest
+        return digests[0]
     except (OSError, HTTPException) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             unfinished.unlink(missing_ok=True)
@@ -92,9 +96,9 @@ def _leave(unfinished: Path, target: Path) -> None:
             unfinished.unlink()
 
 
-def _fetch(url: str, target: Path) -> str:
-    """Download to a file, or the rest of it, and return the SHA-256 of the whole."""
-    digest = hashlib.sha256()
+def _fetch(url: str, target: Path) -> tuple[str, str]:
+    """Download to a file, or the rest of it, and return SHA-256 and MD5 of the whole."""
+    digest, weak = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     there = target.stat().st_size if target.exists() else 0
     with _asked(url, there) as answer:
         there = there if answer.status == 206 else 0  # 206: only the rest is sent
@@ -105,15 +109,17 @@ def _fetch(url: str, target: Path) -> str:
         ):
             for piece in _pieces(file, there):
                 digest.update(piece)
+                weak.update(piece)
             task.advance(there)
             for piece in _pieces(answer):
                 file.write(piece)
                 digest.update(piece)
+                weak.update(piece)
                 task.advance(len(piece))
             file.truncate()
     if size is not None and target.stat().st_size != size:
         raise OSError(f"{target.stat().st_size} of {size} bytes came, then the connection broke")
-    return digest.hexdigest()
+    return digest.hexdigest(), weak.hexdigest()
 
 
 def _asked(url: str, there: int) -> Any:

@@ -5,7 +5,8 @@ and its inode stay the same, as git does. Two things this cannot see: content th
 any of them, by a failing disk or a program that writes below the file system; and, where the system
 keeps no time of change of status (Windows), content of the same size whose time of modification was
 set back on purpose. A file that changed in the last two seconds is always read anew, since it may
-change again within the resolution of the clock.
+change again within the resolution of the clock. A file in an archive is unchanged while the archive
+is.
 
 Within one process this is remembered always; across processes in the cache, for the length of
 :func:`remembering_files`.
@@ -19,11 +20,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from typing import NamedTuple
 
 from hybridleuk.data.cache import Cache, open_cache
 from hybridleuk.data.cache_rows import checksum
+from hybridleuk.data.contents import content_status, open_content
 
 __all__ = [
     "FileHash",
@@ -58,7 +60,7 @@ def file_hash(path: str) -> str:
     """
     name = os.path.abspath(path)
     kept = _in_process.get(name)
-    if kept is not None and kept.identity == _identity(os.stat(name)):
+    if kept is not None and kept.identity == _identity(content_status(name)):
         return kept.sha256
     return _read(name, lambda file: hashlib.file_digest(file, "sha256").hexdigest()).sha256
 
@@ -67,7 +69,7 @@ def hash_content(path: str) -> tuple[FileHash, bytes]:
     """Read and hash a file now; also return what was read."""
     content = b""
 
-    def digest(file: BufferedReader) -> str:
+    def digest(file: BufferedReader | BytesIO) -> str:
         nonlocal content
         content = file.read()
         return hashlib.sha256(content).hexdigest()
@@ -75,11 +77,11 @@ def hash_content(path: str) -> tuple[FileHash, bytes]:
     return _read(os.path.abspath(path), digest), content
 
 
-def _read(name: str, digest: Callable[[BufferedReader], str]) -> FileHash:
-    with open(name, "rb") as file:
-        before = _identity(os.fstat(file.fileno()))
+def _read(name: str, digest: Callable[[BufferedReader | BytesIO], str]) -> FileHash:
+    before = _identity(content_status(name))
+    with open_content(name) as file:
         sha256 = digest(file)
-        status = os.fstat(file.fileno())
+    status = content_status(name)
     settled = before == _identity(status) and _is_settled(status)
     known = _in_process[name] = FileHash(sha256, before if settled else "")
     return known
@@ -133,7 +135,7 @@ def known_good_files(paths: Sequence[str], rules: int) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, known in kept.items():
         try:
-            unchanged = known.identity == _identity(os.stat(name))
+            unchanged = known.identity == _identity(content_status(name))
         except OSError:
             continue
         if unchanged:

@@ -17,13 +17,13 @@ import hashlib
 import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from hybridleuk.data.contents import read_content
 from hybridleuk.data.file_hashes import file_hash
 from hybridleuk.exceptions import ImageError, InputError
 
@@ -34,6 +34,8 @@ __all__ = [
     "ImageLike",
     "RGBImage",
     "check_images",
+    "decode_bytes",
+    "image_content",
     "image_name",
     "image_sha256",
     "inspect_bytes",
@@ -78,13 +80,22 @@ def read_image(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> RGBImage:
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    path = Path(image)
+    return decode_bytes(image_content(image), name=str(image), max_pixels=max_pixels)
+
+
+def image_content(image: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of an image file, on disk or in an archive.
+
+    Raises
+    ------
+    ImageError
+        It cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        return read_content(image)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ImageError(f"{path}: cannot be read ({reason}); check the path.") from error
-    return decode_bytes(content, name=str(path), max_pixels=max_pixels)
+        raise ImageError(f"{image}: cannot be read ({reason}); check the path.") from error
 
 
 def decode_bytes(content: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> RGBImage:

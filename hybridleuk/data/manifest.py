@@ -13,7 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from hybridleuk import progress
-from hybridleuk.data.scan import decode_new, inspect_files, is_clutter, make_image_ids, walk
+from hybridleuk.data.contents import is_folder
+from hybridleuk.data.scan import (
+    decode_new,
+    inspect_files,
+    is_clutter,
+    make_image_ids,
+    top_folder,
+    walk,
+)
 from hybridleuk.data.skipped import readable_path, skipped_table
 from hybridleuk.data.tables import (
     TABLES,
@@ -170,9 +178,9 @@ class Manifest:
             Applied to each path relative to `folder`; its group named ``group``, or its first
             group, is the image's group.
         """
-        root = Path(folder)
-        if not root.is_dir():
-            raise ManifestError(f"{root}: no such folder.")
+        if not is_folder(folder):
+            raise ManifestError(f"{folder}: no such folder.")
+        root = top_folder(Path(folder))
         files, ignored = walk(root)
         if not files:
             hidden = f" but {ignored} hidden ones" if ignored else ""

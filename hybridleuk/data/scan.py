@@ -7,14 +7,18 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hybridleuk import progress
+from hybridleuk.data.archives.archive import SUFFIXES, UNREAD_SUFFIXES
+from hybridleuk.data.archives.opening import is_archive
 from hybridleuk.data.cache import cache_key, open_cache
+from hybridleuk.data.contents import files_below
 from hybridleuk.data.file_hashes import (
     FileHash,
     hash_content,
@@ -32,6 +36,7 @@ __all__ = [
     "is_clutter",
     "make_image_ids",
     "safe_name",
+    "top_folder",
     "walk",
 ]
 
@@ -43,7 +48,13 @@ _CLUTTER = {"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "__macosx"}
 
 
 def walk(root: Path) -> tuple[list[Path], int]:
-    """List the files below `root`, links followed but no folder entered twice."""
+    """List the files below `root`, links followed but no folder entered twice.
+
+    `root` may be an archive, or a folder in one.
+    """
+    packed = files_below(root)
+    if packed is not None:
+        return _walk_archive(root, packed)
     files: list[Path] = []
     ignored = 0
     seen = set()
@@ -60,7 +71,36 @@ def walk(root: Path) -> tuple[list[Path], int]:
     return sorted(files), ignored
 
 
-def is_clutter(path: Path) -> bool:
+def _walk_archive(root: Path, packed: list[PurePosixPath]) -> tuple[list[Path], int]:
+    seen = [file for file in packed if not any(map(is_clutter, file.parents))]
+    files = [root / file for file in seen if not is_clutter(file)]
+    return sorted(files), len(seen) - len(files)
+
+
+def top_folder(path: Path) -> Path:
+    """Enter the one folder that is all an archive holds, as people pack a folder with its name.
+
+    Of folders that hold nothing but one file of arrays, that file is meant. Any other path comes
+    back as it is.
+    """
+    if not is_archive(path):
+        return _lone_arrays(path) or path
+    files = [file for file in files_below(path) or () if not is_clutter(Path(file.parts[0]))]
+    tops = {file.parts[0] for file in files}
+    alone = len(tops) == 1 and all(len(file.parts) > 1 for file in files)
+    return path / tops.pop() if alone else path
+
+
+def _lone_arrays(folder: Path) -> Path | None:
+    while folder.is_dir():
+        held = [entry for entry in islice(folder.iterdir(), 64) if not is_clutter(entry)]
+        if len(held) != 1:
+            return None
+        folder = held[0]
+    return folder if folder.suffix.lower() == ".npz" else None
+
+
+def is_clutter(path: PurePath) -> bool:
     """Tell hidden files and what file managers leave behind."""
     return path.name.startswith(".") or path.name.lower() in _CLUTTER
 
@@ -129,6 +169,9 @@ def _why_no_text(path: str) -> str | None:
 
 
 def _inspect(path: str) -> tuple[FileHash, str | None]:
+    if path.lower().endswith((*SUFFIXES, *UNREAD_SUFFIXES)):
+        reason = f"{path}: an archive among the images; unpack what it is in, and give it alone."
+        return FileHash("", ""), reason
     try:
         known, content = hash_content(path)
     except OSError as error:

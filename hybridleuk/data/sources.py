@@ -1,4 +1,4 @@
-"""From whatever a user names to a manifest: a folder, a table, images, a known data set."""
+"""From whatever a user names to a manifest: a folder, an archive, a table, images, a data set."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from hybridleuk.data.archives.archive import UNREAD_SUFFIXES
+from hybridleuk.data.contents import content_exists, is_folder
 from hybridleuk.data.datasets.reading import read_if_known
 from hybridleuk.data.datasets.recognition import PLAIN
 from hybridleuk.data.manifest import Manifest
@@ -33,14 +35,19 @@ def read_source(
         _refuse_dataset(dataset, "a list of images")
         return Manifest.from_paths(source, group_regex=group_regex)
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         refuse_group_column(group_column)
         return _read_folder(path, group_regex, dataset)
+    if path.name.lower().endswith(UNREAD_SUFFIXES):
+        raise ManifestError(
+            f"{path}: archives of this kind are not read; unpack it and give the folder, or pack "
+            "it as zip or tar."
+        )
     _refuse_dataset(dataset, os.fspath(source))
     if path.suffix.lower() in TABLES:
         return Manifest.from_file(path, group_column=group_column, group_regex=group_regex)
     refuse_group_column(group_column)
-    if path.is_file():
+    if content_exists(path):
         return Manifest.from_paths([path], group_regex=group_regex)
     return Manifest.from_paths(_matching(os.fspath(source)), group_regex=group_regex)
 
@@ -54,8 +61,8 @@ def _read_folder(folder: Path, group_regex: str | None, dataset: str | None) -> 
 def _refuse_dataset(dataset: str | None, source: str) -> None:
     if dataset not in (None, PLAIN):
         raise ManifestError(
-            f"{source}: the data set {dataset!r} is read from the folder it was unpacked into; "
-            "give that folder, or leave out the name of the data set."
+            f"{source}: the data set {dataset!r} is read from its folder or archive; "
+            "give that, or leave out the name of the data set."
         )
 
 

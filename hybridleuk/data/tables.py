@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hybridleuk import progress
+from hybridleuk.data.contents import content_exists, is_folder, open_content
 from hybridleuk.data.scan import safe_name
 from hybridleuk.exceptions import ManifestError
 
@@ -31,13 +31,14 @@ TABLES = (".csv", ".parquet")
 
 def read_table(source: Path) -> pd.DataFrame:
     """Read a CSV (all text) or Parquet table; empty cells become ``None``."""
-    if not source.is_file():
+    if not content_exists(source) or is_folder(source):
         raise ManifestError(f"{source}: no such manifest.")
     try:
-        if source.suffix.lower() == ".parquet":
-            table = pd.read_parquet(source)
-        else:
-            table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with open_content(source) as file:
+            if source.suffix.lower() == ".parquet":
+                table = pd.read_parquet(file)
+            else:
+                table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ManifestError(f"{source}: cannot be read as a table ({first}).") from error
@@ -55,7 +56,7 @@ def check_paths(paths: pd.Series, source: str) -> None:
             f"{source}: {len(repeated)} image(s) listed twice, first {repeated.iloc[0]}; "
             "list each image once."
         )
-    missing = [path for path in paths if not os.path.exists(path)]
+    missing = [path for path in paths if not content_exists(path)]
     if missing:
         raise ManifestError(
             f"{source}: {len(missing)} of {len(paths)} files do not exist, first {missing[0]}; "

@@ -6,14 +6,15 @@ size, compression or a scale bar give the class away.
 
 from __future__ import annotations
 
+import io
 import math
-import os
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 from scipy import ndimage as ndi
 
+from hybridleuk.data.contents import open_content, read_content
 from hybridleuk.data.images import FORMATS, ImageLike, RGBImage
 
 __all__ = ["burnt_in_marks", "file_metadata", "file_size", "find_marks", "ink_mask"]
@@ -42,7 +43,7 @@ def file_metadata(image: ImageLike) -> Array:
         known = np.zeros(_N_METADATA)
         known[:3] = height, width, height / width
         return known
-    with Image.open(image, formats=FORMATS) as picture:
+    with open_content(image) as file, Image.open(file, formats=FORMATS) as picture:
         height, width = picture.height, picture.width
         return np.array(
             [
@@ -66,8 +67,9 @@ def file_size(image: ImageLike) -> Array:
     """
     if isinstance(image, np.ndarray):
         return np.zeros(2)
-    size = os.path.getsize(image)
-    with Image.open(image, formats=FORMATS) as picture:
+    content = read_content(image)
+    size = len(content)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         return np.array([math.log(size), math.log(size / (picture.height * picture.width))])
 
 

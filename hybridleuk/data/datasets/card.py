@@ -38,12 +38,16 @@ class Download:
     Attributes
     ----------
     files : mapping of file name to address
-    sha256 : mapping of file name to hash
+    sha256, md5 : mapping of file name to hash
         For those whose hash is known.
+    medmnist : str or None
+        What the package ``medmnist``, where it is installed, calls it.
     """
 
     files: Mapping[str, str]
     sha256: Mapping[str, str] = field(default_factory=dict)
+    md5: Mapping[str, str] = field(default_factory=dict)
+    medmnist: str | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ _PBC_LABELS = {
     "NEUTROPHIL": "neutrophil",
     "PLATELET": "platelet",
 }
-_PBC_COUNTS = {
+_PBC_COUNTS = {  # in the order in which BloodMNIST numbers them
     "basophil": 1218,
     "eosinophil": 3117,
     "erythroblast": 1551,
@@ -79,10 +79,12 @@ BLOODMNIST = DatasetCard(
     parts=(
         Part(
             "npz",
-            r"bloodmnist(?:_(?:64|128|224))?\.npz$",
-            counts={"": 17_092},
+            r"(?:^|/)(?P<code>[0-7])/(?P<split>train|val|test)_(?P<number>\d{5,})\.ppm$",
+            labels={str(number): name for number, name in enumerate(_PBC_COUNTS)},
+            counts=_PBC_COUNTS,
         ),
     ),
+    witness=r"bloodmnist[^/]*\.npz/",
     cells=_PBC_CELLS,
     licence="CC BY 4.0",
     terms="Free with attribution.",
@@ -97,7 +99,9 @@ BLOODMNIST = DatasetCard(
             "bloodmnist_224.npz": (
                 "https://zenodo.org/records/10519652/files/bloodmnist_224.npz?download=1"
             )
-        }
+        },
+        md5={"bloodmnist_224.npz": "b718ff6835fcbdb22ba9eacccd7b2601"},
+        medmnist="bloodmnist",
     ),
     defects=(
         "The same cells as in PBC: never train on one and test on the other.",

@@ -6,11 +6,13 @@ says how to do it by hand.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hybridleuk import progress
@@ -99,11 +101,39 @@ def _from_kaggle(source: Kaggle, target: Path) -> Path:
 def _from_addresses(source: Download, target: Path) -> list[Path]:
     written = []
     for name, url in source.files.items():
-        file = target / name
+        file, md5 = target / name, source.md5.get(name, "")
+        if not file.exists() and source.medmnist is not None:
+            url, md5 = _from_medmnist(source.medmnist, file) or (url, md5)
         if not file.exists():
-            download(url, file, sha256=source.sha256.get(name, ""))
+            download(url, file, sha256=source.sha256.get(name, ""), md5=md5)
         written.append(unpack(file) if name.endswith(_ARCHIVES) else file)
     return written
+
+
+def _from_medmnist(flag: str, target: Path) -> tuple[str, str] | None:
+    """Ask the package medmnist, where it is installed: take what it has, or its address and hash.
+
+    Returns
+    -------
+    (address, md5) or None
+    """
+    try:
+        from medmnist.info import DEFAULT_ROOT, INFO
+    except ImportError:
+        return None
+    size = target.stem.removeprefix(flag)
+    url, md5 = str(INFO[flag][f"url{size}"]), str(INFO[flag][f"MD5{size}"])
+    kept = Path(DEFAULT_ROOT) / target.name
+    if kept.is_file() and _md5(kept) == md5:
+        progress.note(f"Copied from {kept}, where medmnist keeps it.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(kept, target)
+    return url, md5
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def unpack(archive: Path) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from hybridleuk import progress
+from hybridleuk.data.contents import open_content, read_content
 from hybridleuk.data.datasets.card import Part
 from hybridleuk.data.datasets.recognition import ENOUGH, Found, Recognition, read_name, recognise
 from hybridleuk.data.manifest import Manifest
@@ -111,6 +112,8 @@ def _has_class_folders(found: Recognition, files: Sequence[Found]) -> bool:
         if len(steps) != 2 or f.label is None:
             return False
         folders.setdefault(steps[0], Counter())[f.label] += 1
+    if any(set(folders) <= set(part.labels) - set(part.labels.values()) for part in found.present):
+        return False  # numbers stand for the classes
     classes = {name.casefold() for name in found.card.classes}
     if {name.casefold() for name in folders} <= classes:
         return True
@@ -220,7 +223,8 @@ def _tables(found: Recognition) -> list[Found]:
 def _read_rows(path: Path, n_columns: int) -> list[list[str]]:
     """Read the first columns of a CSV file as text, without its heading."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with open_content(path) as file:
+            table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:
         raise ManifestError(f"{path}: cannot be read as a table ({error}).") from error
     if table.shape[1] < n_columns:
@@ -266,7 +270,7 @@ def _bccd(found: Recognition, files: list[Found]) -> list[Found]:
     splits = {
         name.strip(): table.split
         for table in _tables(found)
-        for name in table.path.read_text("utf-8", errors="replace").splitlines()
+        for name in read_content(table.path).decode("utf-8", "replace").splitlines()
         if name.strip()
     }
     return [replace(f, split=splits.get(f.path.stem)) for f in files]

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hybridleuk.data.contents import is_folder, open_content
 from hybridleuk.data.datasets.card import DatasetCard, Part
 from hybridleuk.data.datasets.cards import CARDS, find_card
 from hybridleuk.data.images import read_image
-from hybridleuk.data.scan import walk
+from hybridleuk.data.scan import top_folder, walk
 from hybridleuk.exceptions import ImageError, ManifestError
 
 __all__ = ["PLAIN", "Found", "Recognition", "read_name", "recognise", "size_of"]
@@ -110,13 +111,13 @@ def recognise(folder: str | os.PathLike[str], name: str | None = None) -> Recogn
     ManifestError
         No such folder, or nothing in it is named like the files of the data set `name`.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise ManifestError(f"{root}: no such folder.")
+    if not is_folder(folder):
+        raise ManifestError(f"{folder}: no such folder.")
+    root = top_folder(Path(folder))
     files, ignored = walk(root)
     named = _subjects(root, files)
     cards = _likely(named) if name is None else [find_card(name)]
-    matched = [_matched(root, card, named, ignored) for card in cards]
+    matched = [_matched(root, card, named, ignored, unnamed=name is None) for card in cards]
     best = max(matched, key=_share, default=None)
     if best is not None and (_share(best) >= ENOUGH or (name is not None and best.present)):
         return best
@@ -168,7 +169,9 @@ def _likely(named: Named) -> list[DatasetCard]:
     ]
 
 
-def _matched(root: Path, card: DatasetCard, named: Named, ignored: int) -> Recognition:
+def _matched(
+    root: Path, card: DatasetCard, named: Named, ignored: int, *, unnamed: bool
+) -> Recognition:
     found, others = [], []
     for path, subject in named:
         part, told = _part_of(card, subject)
@@ -176,7 +179,11 @@ def _matched(root: Path, card: DatasetCard, named: Named, ignored: int) -> Recog
             found.append(Found(path, part, **(told | {"split": told.get("split", part.split)})))
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             others.append(path)
-    if card.witness and not any(re.search(card.witness, s, re.IGNORECASE) for _, s in named):
+    if (
+        unnamed
+        and card.witness
+        and not any(re.search(card.witness, s, re.IGNORECASE) for _, s in named)
+    ):
         others, found = sorted([*others, *(f.path for f in found)]), []
     sized = _of_right_size(_told_apart(card, found))
     kept = {f.path for f in sized}
@@ -219,7 +226,7 @@ def _has_size(found: Sequence[Found], size: tuple[int, int]) -> bool:
 def size_of(path: Path) -> tuple[int, int] | None:
     """Read height and width from an image's header; ``None`` when it has none."""
     try:
-        with Image.open(path) as picture:
+        with open_content(path) as file, Image.open(file) as picture:
             return picture.height, picture.width
     except (OSError, ValueError, Image.DecompressionBombError):
         return None

@@ -1,0 +1,1 @@
+"""Images inside zip, tar and NumPy files, read where they lie."""
