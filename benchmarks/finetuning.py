@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import log_loss
 from torchvision.transforms import (
     ColorJitter,
     Compose,
@@ -32,7 +32,7 @@ from torchvision.transforms import (
     ToTensor,
 )
 
-from hybridleuk import FineTunedCNN, Manifest, progress
+from hybridleuk import FineTunedCNN, Manifest, progress, save_model
 from hybridleuk.data.splits import hold_out
 from hybridleuk.embeddings.backbones import backbone
 from hybridleuk.embeddings.weights import load_network
@@ -76,25 +76,49 @@ def accuracy(arguments) -> dict:
     with progress.report_to(Lines()):
         network.fit([paths[i] for i in train], labels[train])
     seconds, busy = time.perf_counter() - begun, time.process_time() - busy
-    begun = time.perf_counter()
-    predicted = network.predict([paths[i] for i in test])
-    per_image = (time.perf_counter() - begun) / len(test)
     print(network.history_.round(4).to_string(index=False))
+    if arguments.save:
+        save_model(network, arguments.save, overwrite=True)
+    unseen = [paths[i] for i in test]
     return {
         "train_images": len(train),
         "test_images": len(test),
         "best_epoch": network.best_epoch_,
-        "epochs_run": len(network.history_),
-        "accuracy": float(np.mean(predicted == labels[test])),
-        "balanced_accuracy": float(balanced_accuracy_score(labels[test], predicted)),
-        "macro_f1": float(f1_score(labels[test], predicted, average="macro")),
+        "epochs_run": len(network.history_) - 1,
+        **{f"orientations_{n}": scored(network, unseen, labels[test], n) for n in (1, 8)},
         "fit_seconds": round(seconds, 1),
         "fit_cpu_seconds": round(busy, 1),
-        "predict_ms_per_image": round(1000 * per_image, 2),
+        "waiting_share": round(network.waiting_share_, 5),
+        "temperature": round(network.temperature_, 3),
         "precision": network.precision_,
         "image_size": network.image_size_,
         "weights": network.weights_description_,
     }
+
+
+def scored(network, images, labels, orientations: int) -> dict:
+    """Score a network on images it never saw, with and without its temperature."""
+    network.set_params(orientations=orientations)
+    begun = time.process_time()
+    probabilities = network.predict_proba(images)
+    per_image = (time.process_time() - begun) / len(images)
+    codes = np.searchsorted(network.classes_, labels)
+    hits = probabilities.argmax(axis=1) == codes
+    recalls = [hits[codes == code].mean() for code in np.unique(codes)]
+    return {
+        "accuracy": round(float(hits.mean()), 4),
+        "balanced_accuracy": round(float(np.mean(recalls)), 4),
+        "log_loss": round(float(log_loss(codes, probabilities)), 4),
+        "ece": round(calibration_error(hits, probabilities.max(axis=1)), 4),
+        "cpu_ms_per_image": round(1000 * per_image, 2),
+    }
+
+
+def calibration_error(hits, confidence, bins: int = 15) -> float:
+    """Expected calibration error of the top probability, equal bins."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [np.abs((hits - confidence)[place == k].sum()) for k in range(bins)]
+    return float(np.sum(gaps) / len(hits))
 
 
 def settings(arguments) -> dict:
@@ -164,6 +188,7 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--save", metavar="FILE", help="keep the fitted network")
     parser.add_argument("--throughput", action="store_true")
     arguments = parser.parse_args()
     measured = throughput(arguments) if arguments.throughput else accuracy(arguments)

@@ -26,7 +26,7 @@ from .options import (
     Seed,
 )
 from .outputs import claim_directory, clear
-from .weights import check_networks
+from .training import TrainingOptions, check_candidates, with_own_networks
 
 if TYPE_CHECKING:
     from hybridleuk.data.manifest import Manifest
@@ -54,14 +54,15 @@ def compare(
     features: FeatureOptions,
     listing: ImageOptions,
     resources: ResourceOptions,
+    training: TrainingOptions,
     candidate: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[=MODULE:ATTRIBUTE]",
             help="morphology, deep or hybrid with +svm, +xgboost, +logistic or +knn; late+svm or "
-            "late+xgboost; finetuned or finetuned+morphology; or a scikit-learn classifier of "
-            "one's own, on features if NAME begins like hybrid+. Repeatable; by default those "
-            "that --features allows.",
+            "late+xgboost; finetuned, finetuned+morphology, finetuned-joint or two-channel; or a "
+            "scikit-learn classifier of one's own, on features if NAME begins like hybrid+. "
+            "Repeatable; by default those that --features allows.",
             show_default=False,
         ),
     ] = None,
@@ -114,13 +115,6 @@ def compare(
     per_class: Annotated[
         int | None,
         typer.Option("--per-class", "--sample", min=2, metavar="N", help="Draw N images a class."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Most epochs of finetuned.")
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(min=32, metavar="PX", help="Side of the images that finetuned is trained on."),
     ] = None,
     learning_curve: Annotated[
         bool,
@@ -175,25 +169,23 @@ def compare(
     if pseudo_groups:
         manifest = _with_pseudo_groups(manifest, resources)
     check_folds(manifest, split, folds, seed, validation=validation, shared_groups=shared_groups)
-    if any(not name.startswith("morphology") for name in chosen):
-        check_networks(manifest.paths, "deep", parameters | {"random_state": seed})
+    check_candidates(chosen, manifest.paths, parameters | {"random_state": seed}, features)
     external, others = _external(test or [], output, listing, resources)
 
     from hybridleuk.candidates import compare as compare_candidates
 
     if replaced:
         clear(output, RESULTS)
-    finetuning = {"epochs": epochs, "image_size": image_size}
     result = compare_candidates(
         manifest,
-        chosen,
+        with_own_networks(chosen, parameters | {"random_state": seed}, features, training),
         split=split,
         folds=folds,
         repeats=repeats,
         seed=seed,
         directory=output,
         external=external,
-        finetuning={name: value for name, value in finetuning.items() if value is not None},
+        finetuning=training.given,
         learning_curve=learning_curve,
         counterfactuals=counterfactuals,
         jobs=_jobs(resources, len(manifest)),

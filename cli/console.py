@@ -106,7 +106,9 @@ class Screen(Listener):
             if shown.first is None:
                 shown.first = (time.monotonic(), task.done)
             if shown.bar is not None and self._progress is not None:
-                self._progress.update(shown.bar, completed=task.done, detail=task.detail)
+                self._progress.update(
+                    shown.bar, total=task.total, completed=task.done, detail=task.detail
+                )
             elif not self.err.is_terminal:
                 self._line_now_and_then(task, shown)
 

@@ -22,6 +22,7 @@ from .options import (
     Seed,
 )
 from .outputs import claim_file, clear, refuse_to_replace
+from .training import TrainingOptions, of_candidate, trained_lines
 from .weights import check_networks
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "fit"]
 
 EXAMPLE = "hybridleuk fit smears/ -o model.hleuk --classifier svm"
+_TRAINED = ("finetuned", "finetuned-joint", "two-channel")
 _RECIPE = (
     "backbone",
     "weights",
@@ -53,9 +55,13 @@ def fit(
     features: FeatureOptions,
     listing: ImageOptions,
     resources: ResourceOptions,
+    training: TrainingOptions,
     classifier: Annotated[
-        Literal["svm", "xgboost", "logistic", "knn", "finetuned"],
-        typer.Option(help="What is fitted."),
+        Literal["svm", "xgboost", "logistic", "knn", "finetuned", "finetuned-joint", "two-channel"],
+        typer.Option(
+            help="What is fitted: a classifier on features, or a network that is trained, alone, "
+            "jointly with measurements, or with the HSV-segmented image as a second channel."
+        ),
     ] = "svm",
     measurements: Measurements = "weighted",
     tune: Annotated[
@@ -65,12 +71,14 @@ def fit(
         float,
         typer.Option(min=0.001, max=0.5, help="Accepted risk of prediction sets."),
     ] = 0.1,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Most epochs of --classifier finetuned.")
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(min=32, metavar="PX", help="Side of the images that finetuned is trained on."),
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder in which a training leaves its state, and is kept; by default one beside "
+            "the output, removed at the end. The same command goes on from there.",
+            show_default=False,
+        ),
     ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -82,10 +90,11 @@ def fit(
     claim_file(output, overwrite=overwrite)
     refuse_to_replace([images, *features.weights_files], [output, _checkpoint(output)])
     parameters = features.parameters(resources) | {"random_state": seed}
-    if classifier != "finetuned":
-        parameters |= {"tune": tune, "alpha": alpha, "measurements": measurements}
-    elif tune or features.features:
-        current_screen().noted("A fine-tuned network makes no use of --tune and --features.")
+    parameters = of_candidate(classifier, parameters, features) | {"measurements": measurements}
+    trained = classifier in _TRAINED
+    if not trained:
+        parameters |= {"tune": tune, "alpha": alpha}
+    _note_unused(trained, tune=tune, kind=features.features, training=training)
 
     from hybridleuk.features import FeatureTable, is_feature_file
 
@@ -103,10 +112,10 @@ def fit(
         manifest, account = read_images(
             images, listing, resources, outputs=[output, _checkpoint(output)], labels=True
         )
-        kind = "deep" if classifier == "finetuned" else features.features or "hybrid"
-        check_networks(manifest.paths, kind, parameters)
-        finetuning = {"epochs": epochs, "image_size": image_size, "checkpoint": _checkpoint(output)}
+        kind = "deep" if trained else features.features or "hybrid"
+        finetuning = training.given | {"checkpoint": checkpoint or _checkpoint(output)}
         model = _candidate(classifier, kind, parameters, finetuning)
+        check_networks(manifest.paths, kind, _networks_of(model, parameters))
         _fit(model, manifest.paths, manifest.labels, manifest.groups)
     return _saved(model, output, account, overwrite=overwrite)
 
@@ -119,14 +128,27 @@ def _candidate(
 ) -> Any:
     from hybridleuk.candidates import make_candidate
 
-    if classifier != "finetuned":
+    if classifier not in _TRAINED:
         return make_candidate(f"{kind}+{classifier}", **parameters)
     if finetuning is None:
         raise InputError(
             "A fine-tuned network is trained on images, not on a feature file; give the images."
         )
-    given = {name: value for name, value in finetuning.items() if value is not None}
-    return make_candidate(classifier, finetuning=given, **parameters)
+    return make_candidate(classifier, finetuning=finetuning, **parameters)
+
+
+def _networks_of(model: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters with the backbone that the candidate really has."""
+    own = model.get_params(deep=False)
+    return parameters | {"backbone": own["backbone"], "weights": own["weights"]}
+
+
+def _note_unused(trained: bool, *, tune: bool, kind: str | None, training: TrainingOptions) -> None:
+    if trained and (tune or kind):
+        current_screen().noted("A fine-tuned network makes no use of --tune and --features.")
+    if not trained and training.given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in training.given)
+        current_screen().noted(f"Only networks that are trained make use of {names}.")
 
 
 def _fit(model: Any, X: Any, labels: Any, groups: Any) -> None:
@@ -156,14 +178,26 @@ def _saved(model: Any, output: Path, account: Account, *, overwrite: bool) -> Ou
             "classes": classes,
             "kind": card["kind"],
             "parameters": card["parameters"],
+            **_history(model),
         },
         [
             f"{type(model).__name__} fitted on {account.rows:,} images, classes "
             f"{', '.join(classes)}",
+            *(trained_lines(model) if hasattr(model, "history_") else []),
             f"{output} ({size:.1f} MB); use it with: hybridleuk predict {output} IMAGES "
             "-o predictions.csv",
         ],
     )
+
+
+def _history(model: Any) -> dict[str, Any]:
+    if not hasattr(model, "history_"):
+        return {}
+    return {
+        "history": model.history_.to_dict("records"),
+        "best_epoch": model.best_epoch_,
+        "waiting_share": model.waiting_share_,
+    }
 
 
 def _checkpoint(output: Path) -> Path:

@@ -172,8 +172,9 @@ def _probes(
         probes.append(Counterfactuals(counterfactuals, cache))
     if any("epochs" in getattr(e, "get_params", dict)() for e in estimators.values()):
         from hybridleuk.models.attention import AttentionProbe  # loads torch
+        from hybridleuk.models.training_curves import TrainingProbe
 
-        probes.append(AttentionProbe())
+        probes += [AttentionProbe(), TrainingProbe()]
     return probes
 
 

@@ -235,9 +235,9 @@ def _attended(model: Any, manifest: Manifest) -> Iterator[tuple[RGBImage, dict[s
         paths = list(manifest.paths[start : start + _AT_ONCE])
         probabilities = model.predict_proba(paths)
         called = probabilities.argmax(axis=1)
-        pictures = model.pictures(paths)
-        heats = grad_cam(model, pictures, called)
-        for row, (picture, heat) in enumerate(zip(pictures, heats, strict=True)):
+        inputs = model.inputs(paths)
+        heats = grad_cam(model, inputs, called)
+        for row, (picture, heat) in enumerate(zip(inputs.pixels[..., :3], heats, strict=True)):
             label, chance = str(model.classes_[called[row]]), float(probabilities[row, called[row]])
             said = {"label": label, "probability": chance, "method": METHOD}
             yield (

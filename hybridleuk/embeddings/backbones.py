@@ -118,21 +118,28 @@ def backbone(name: BackboneLike, weights: str | os.PathLike[str] | None = None) 
     raise _unknown(name)
 
 
-def trainable_backbone(name: BackboneLike) -> Backbone:
-    """Look up a backbone that can be trained further: convolutional, and built from its name alone.
+def trainable_backbone(
+    name: BackboneLike, weights: str | os.PathLike[str] | None = None
+) -> Backbone:
+    """Look up a backbone that can be trained further: convolutional, and built from its record.
+
+    Parameters
+    ----------
+    name : str
+    weights : str or path, optional
+        As for :func:`backbone`: a file may say which network it holds.
 
     Raises
     ------
     InputError
         There is none of this name, or it cannot be trained here.
     """
-    record = backbone(name)
-    known = record.name in BACKBONES or record.name.startswith("timm:")
-    if known and not record.prefix_tokens and record.minimum_size <= _SMALL_SIDE:
+    record = backbone(name, weights)
+    if record.source != "own" and not record.prefix_tokens and record.minimum_size <= _SMALL_SIDE:
         return record
     raise InputError(
         f"{record.name} cannot be fine-tuned here, only used as it is; expected a convolutional "
-        f"network of the table or of timm: {', '.join(BACKBONES)}, timm:NAME."
+        f"network of the table, of timm or of a file: {', '.join(BACKBONES)}, timm:NAME."
     )
 
 

@@ -22,7 +22,7 @@ from hybridleuk.exceptions import InputError
 if TYPE_CHECKING:
     from hybridleuk.embeddings.weights import Weights
 
-__all__ = ["FrozenBackbone", "empty_network", "frozen_backbone", "random_network"]
+__all__ = ["FrozenBackbone", "empty_network", "frozen_backbone", "random_network", "turned"]
 
 
 def random_network(record: Backbone, seed: int) -> nn.Module:
@@ -230,7 +230,7 @@ class FrozenBackbone(nn.Module):
         # (n, H, W, 3) in memory is what torch calls (n, 3, H, W) in channels-last order.
         batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).permute(0, 3, 1, 2)
         with torch.inference_mode(), exact_float32(device, precision), autocast(device, precision):
-            rows = [self(turned, precision) for turned in _turned(batch.to(device), orientations)]
+            rows = [self(turned, precision) for turned in turned(batch.to(device), orientations)]
             mean = rows[0] if orientations == 1 else torch.stack(rows).mean(0)
             found = np.asarray(mean.cpu().numpy())
         self._check_finite(found, precision)
@@ -248,8 +248,8 @@ class FrozenBackbone(nn.Module):
             )
 
 
-def _turned(batch: torch.Tensor, orientations: int) -> Iterator[torch.Tensor]:
-    """Yield a batch as it is, then rotated and mirrored, one after the other."""
+def turned(batch: torch.Tensor, orientations: int) -> Iterator[torch.Tensor]:
+    """Yield a batch (n, c, side, side) as it is, then rotated and mirrored, one by one."""
     for quarters in range(4 if orientations >= 4 else 1):
         rotated = torch.rot90(batch, quarters, (2, 3)) if quarters else batch
         yield rotated

@@ -40,6 +40,7 @@ from hybridleuk.evaluation.prediction_sets import prediction_sets_section
 from hybridleuk.evaluation.resampling import Resamples
 from hybridleuk.evaluation.shortcuts import shortcut_named
 from hybridleuk.evaluation.statistics import compare_pairs
+from hybridleuk.evaluation.training import training_section
 from hybridleuk.evaluation.verdict import alarms, shortcut_ratio, verdict, warnings_of
 
 __all__ = ["FORMAT", "SECTIONS", "build", "package_versions"]
@@ -60,6 +61,7 @@ SECTIONS: dict[str, Callable[[Context], Any]] = {
     "decision_curve": decision_curve_section,
     "counterfactuals": counterfactuals_section,
     "learning_curve": learning_curve_section,
+    "training": training_section,
     "importance": importance_section,
     "map": map_section,
     "attention": attention_section,

@@ -22,34 +22,35 @@ import numpy.typing as npt
 from hybridleuk.data.images import RGBImage
 from hybridleuk.data.sampling import in_turns
 from hybridleuk.models.finetuned import FineTunedCNN
+from hybridleuk.models.training_data import LabelledPixels
 
 __all__ = ["METHOD", "AttentionProbe", "draw_heat", "grad_cam"]
 
 Array = npt.NDArray[Any]
 METHOD = "Grad-CAM of the last convolutional map (Selvaraju et al. 2017)"
-_BATCH = 32
 # Black, purple, red, orange, pale yellow: brighter is hotter, whatever colors one can tell apart.
 _COLORS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)])
 _OPACITY = 0.75
 
 
 def grad_cam(
-    classifier: FineTunedCNN, pictures: npt.NDArray[np.uint8], classes: Sequence[int] | Array
+    classifier: FineTunedCNN, inputs: LabelledPixels, classes: Sequence[int] | Array
 ) -> npt.NDArray[np.float64]:
     """Find what raises the score of a class, place by place.
 
     Parameters
     ----------
     classifier : FineTunedCNN, fitted
-    pictures : ndarray of shape (n, size, size, 3), uint8
-        What the network sees of the images, from :meth:`FineTunedCNN.pictures`.
+    inputs : LabelledPixels
+        What the network is given of n images, from :meth:`FineTunedCNN.inputs`.
     classes : sequence of n int
         Whose score is explained, as places in ``classes_``.
 
     Returns
     -------
     ndarray of shape (n, size, size)
-        0 to 1, the hottest place of each picture being 1; all 0 where nothing raises the score.
+        0 to 1, the hottest place of each picture being 1; all 0 where nothing raises the score. Of
+        two views, the heat of the first.
     """
     import torch
 
@@ -58,14 +59,16 @@ def grad_cam(
     device = resolve_device(classifier.device)
     network = classifier.network_.to(device).eval()
     wanted = torch.as_tensor(np.asarray(classes, dtype=np.int64), device=device)
-    heats = [np.zeros((0, *pictures.shape[1:3]))]
+    size, start = inputs.pixels.shape[1:3], 0
+    heats = [np.zeros((0, *size))]
     with exact_float32(device, "fp32"):
-        for start in range(0, len(pictures), _BATCH):
-            part = torch.from_numpy(pictures[start : start + _BATCH]).to(device)
+        for batch in inputs.in_order(device):
             with torch.no_grad():
-                maps = network.maps(part.permute(0, 3, 1, 2).float() / 255)
-            heat = _heat(network, maps.requires_grad_(), wanted[start : start + _BATCH])
-            heats.append(_enlarged(heat, pictures.shape[1:3]).cpu().double().numpy())
+                maps = network.maps(batch.images)
+            asked = wanted[start : start + len(batch.codes)]
+            heat = _heat(network, maps.requires_grad_(), batch.measured, asked)
+            heats.append(_enlarged(heat, size).cpu().double().numpy())
+            start += len(asked)
     return np.concatenate(heats)
 
 
@@ -118,9 +121,9 @@ class AttentionProbe:
                 for of in (right, ~right)
             ]
         )
-        pictures = fitted.pictures(list(study.images[rows[chosen]]))
-        heats = grad_cam(fitted, pictures, calls[chosen])
-        drawn = [draw_heat(*pair) for pair in zip(pictures, heats, strict=True)]
+        inputs = fitted.inputs(list(study.images[rows[chosen]]))
+        heats = grad_cam(fitted, inputs, calls[chosen])
+        drawn = [draw_heat(*pair) for pair in zip(inputs.pixels[..., :3], heats, strict=True)]
         return {
             "rows": rows[chosen],
             "predicted": np.searchsorted(study.classes, fitted.classes_[calls[chosen]].astype(str)),
@@ -129,14 +132,15 @@ class AttentionProbe:
         }
 
 
-def _heat(network: Any, maps: Any, classes: Any) -> Any:
+def _heat(network: Any, maps: Any, measured: Any, classes: Any) -> Any:
     import torch
 
-    scores = network.head_scores(maps.mean((2, 3), dtype=torch.float32))
+    scores = network.head_scores(network.beside(network.pooled(maps), measured))
     total = scores.gather(1, classes[:, None]).sum()  # images do not mix: one sum serves all
     (slopes,) = torch.autograd.grad(total, maps)
-    weights = slopes.mean((2, 3), keepdim=True)
-    return torch.relu((weights * maps.detach()).sum(dim=1, keepdim=True))
+    first = slice(None, None, network.views)
+    weights = slopes[first].mean((2, 3), keepdim=True)
+    return torch.relu((weights * maps.detach()[first]).sum(dim=1, keepdim=True))
 
 
 def _enlarged(heat: Any, size: tuple[int, int]) -> Any:

@@ -18,27 +18,29 @@ from hybridleuk import progress
 from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
 from hybridleuk.data.splits import check_labels
-from hybridleuk.embeddings.backbones import trainable_backbone as find_backbone
+from hybridleuk.embeddings.backbones import trainable_backbone
 from hybridleuk.embeddings.preprocessing import View, check_view
 from hybridleuk.embeddings.runtime import exact_float32, resolve_device
 from hybridleuk.embeddings.weights import load_network
 from hybridleuk.exceptions import InputError
+from hybridleuk.hybrid import Measurements
 from hybridleuk.models.augmentation import Augmentation
+from hybridleuk.models.calibrated_scores import (
+    best_temperature,
+    mean_probabilities,
+    oriented_scores,
+)
 from hybridleuk.models.finetuned_state import StoredNetwork
 from hybridleuk.models.training import Training
 from hybridleuk.models.training_checkpoint import Checkpoint
-from hybridleuk.models.training_data import (
-    ImageReader,
-    LabelledPixels,
-    fingerprint,
-    inner_split,
-)
+from hybridleuk.models.training_clock import Clock, seconds_of
+from hybridleuk.models.training_data import LabelledPixels, fingerprint, inner_split
 from hybridleuk.models.training_network import ImageClassifier, training_precision
 from hybridleuk.models.training_recipe import Recipe, check_ranges
 
 __all__ = ["FineTunedCNN"]
 
-_LARGEST_DEFAULT_SIZE = 160
+_LARGEST_SIZE = 160
 _WARMUP = 0.1
 
 
@@ -47,39 +49,65 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
 
     Training begins with the logistic regression on the frozen features and goes on with all layers,
     the backbone at a lower rate than the head. A part of the training images, with groups kept
-    whole, decides when to stop; the best weights are restored. The seed fixes everything, so that
-    a training that was killed and resumed ends with the same weights as one that was not, on the
-    same machine with the same number of threads.
+    whole, decides when to stop and how far probabilities are to be trusted; the best weights are
+    restored. The seed fixes everything, so that a training that was killed and resumed ends with
+    the same weights as one that was not, on the same machine with the same number of threads.
 
     Parameters
     ----------
     backbone : str, default "squeezenet1_0"
-        A name from :data:`hybridleuk.embeddings.backbones.BACKBONES`, or ``timm:NAME`` of a
-        convolutional network.
+        A name from :data:`hybridleuk.embeddings.backbones.BACKBONES`, ``timm:NAME`` of a
+        convolutional network, or any name where `weights` is a file that says what it holds.
     weights : {"default", "bundled", "random"} or path, default "default"
         As in :class:`hybridleuk.DeepEmbeddings`.
     view : {"image", "segmented", "cells"}, default "image"
         What the network sees of an image. ``cells`` is the central, else the largest cell.
+    second_view : {"segmented", "hsv"} or None, default None
+        Another view that goes through the same backbone; the features of both lie side by side
+        before the head. With ``hsv``, leukocytes cut out by fixed thresholds in HSV color space,
+        and ``densenet201``, it is the two-channel network of Ghaderzadeh et al. 2022 (Int. J.
+        Intell. Syst. 37:5113, doi 10.1002/int.22753).
+    morphology : bool, default False
+        Train the measurements of the cells jointly: they go through a small residual layer and lie
+        beside the pooled features before the head.
+    measurements : {"weighted", "portable", "all"}, default "weighted"
+        Which of them, as in :class:`hybridleuk.HybridFeatures`.
+    spacing : float, optional
+        Micrometres per pixel, for the measurements.
     image_size : int, optional
         Side of the network's input, px; by default the backbone's, at most 160.
     epochs : int, default 20
         Passes over the training images, at most.
+    budget : str or float, optional
+        Time that the training may take, reading the images included: seconds, or text such as
+        ``"20m"``. The schedule follows the speed of the machine and ends in time; so does the
+        result, which is then not the same on another machine.
     patience : int, default 6
         Epochs without a better validation loss after which training stops.
     batch_size : int, default 32
+    accumulate : int, default 1
+        Parts in which a batch goes through the network one after the other, for less memory; their
+        gradients are summed.
     learning_rate : float, default 6e-4
         Of the head, the highest in a schedule of linear warm-up and half a cosine.
     backbone_factor : float, default 0.8
         The backbone's learning rate as a share of `learning_rate`.
     weight_decay : float, default 0.02
     label_smoothing : float, default 0.1
+    averaging : float, default 0.98
+        Decay of the moving average of the weights over steps; the average is validated and kept.
+        0 for none.
+    mixing : {"mixup", "cutmix"} or None, default None
+        Mix pairs of images and their labels.
     dropout : float, default 0.2
         Before the last layer.
     validation_fraction : float, default 0.2
         Share of the training images watched for early stopping, at most 0.5. With 0, all of them
-        are learned from and all epochs are run.
+        are learned from, all epochs are run, and probabilities are not calibrated.
     augment : bool or Augmentation, default True
     class_weight : "balanced", dict or None, default "balanced"
+    orientations : {1, 2, 4, 8}, default 1
+        Turned and mirrored copies of each picture whose probabilities a prediction is the mean of.
     device : str, default "auto"
     precision : {"auto", "fp32", "bf16", "fp16"}, default "auto"
         Of the training: "auto" is mixed precision on a GPU and on a CPU that has bf16. Predictions
@@ -88,7 +116,7 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         Folder in which training leaves its state every epoch, and every minute. The same call on
         the same images goes on from there. The file stays when training is complete.
     cache : "default", None or path, default "default"
-        For the segmentation behind the views ``segmented`` and ``cells``.
+        For the segmentation behind the views ``segmented`` and ``cells``, and the measurements.
     workers : int, optional
         Threads that decode images; by default one for each core.
     random_state : int, default 0
@@ -103,9 +131,15 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         nothing is watched.
     best_epoch_ : int
         Whose weights are kept; 0 if training never beat the frozen features.
+    temperature_ : float
+        What class scores are divided by before they become probabilities, found on the images
+        watched.
+    waiting_share_ : float
+        Share of the steps' time that the network waited for images.
     watched_ : ndarray of int
         The training images that only decided when to stop. Not in the model file.
     network_ : ImageClassifier
+    record_ : Backbone
     image_size_ : int
     device_, precision_ : str
         Where and how it was trained.
@@ -131,18 +165,27 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         *,
         weights: str | os.PathLike[str] = "default",
         view: View = "image",
+        second_view: str | None = None,
+        morphology: bool = False,
+        measurements: Measurements = "weighted",
+        spacing: float | None = None,
         image_size: int | None = None,
         epochs: int = 20,
+        budget: str | float | None = None,
         patience: int = 6,
         batch_size: int = 32,
+        accumulate: int = 1,
         learning_rate: float = 6e-4,
         backbone_factor: float = 0.8,
         weight_decay: float = 0.02,
         label_smoothing: float = 0.1,
+        averaging: float = 0.98,
+        mixing: str | None = None,
         dropout: float = 0.2,
         validation_fraction: float = 0.2,
         augment: bool | Augmentation = True,
         class_weight: Any = "balanced",
+        orientations: int = 1,
         device: str = "auto",
         precision: str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
@@ -153,18 +196,27 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         self.backbone = backbone
         self.weights = weights
         self.view = view
+        self.second_view = second_view
+        self.morphology = morphology
+        self.measurements = measurements
+        self.spacing = spacing
         self.image_size = image_size
         self.epochs = epochs
+        self.budget = budget
         self.patience = patience
         self.batch_size = batch_size
+        self.accumulate = accumulate
         self.learning_rate = learning_rate
         self.backbone_factor = backbone_factor
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
+        self.averaging = averaging
+        self.mixing = mixing
         self.dropout = dropout
         self.validation_fraction = validation_fraction
         self.augment = augment
         self.class_weight = class_weight
+        self.orientations = orientations
         self.device = device
         self.precision = precision
         self.checkpoint = checkpoint
@@ -196,17 +248,21 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         images, labels = check_images(X), check_labels(y)
         if len(images) != len(labels):
             raise InputError(f"{len(images)} images but {len(labels)} labels; one each is needed.")
+        clock = Clock()
         check_view(self.view)
-        check_ranges(self.get_params(deep=False), find_backbone(self.backbone))
+        self.record_ = trainable_backbone(self.backbone, self.weights)
+        check_ranges(self.get_params(deep=False), self.record_)
         self.seed_ = int(np.random.default_rng(self.random_state).integers(2**31))
         self.classes_, codes = np.unique(labels, return_inverse=True)
         fraction = float(self.validation_fraction)
         learned, self.watched_ = inner_split(labels, groups, fraction, self.seed_)
-        network = self._prepare_network()  # before the images: weights may be missing
-        pixels = self._reader().read(images)
+        loaded = self._load_network()  # before the images: weights may be missing
+        measured = self.fit_measurements(images, learned)
+        network = self._classifier(loaded, 0 if measured is None else measured.shape[1])
+        pixels = self.reader().read(images)
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=labels[learned])
-        train = LabelledPixels(pixels, codes.astype(np.int64), learned)
-        return self._train(network, train, weights)
+        train = LabelledPixels(pixels, codes.astype(np.int64), learned, measured)
+        return self._train(network, train, weights, clock)
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return probabilities of shape (n, n_classes), columns in the order of ``classes_``."""
@@ -214,17 +270,17 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         images = check_images(X)
         device = resolve_device(self.device)
         network = self.network_.to(device).eval()
+        measured = self.measure(images)
         parts = []
         with (
-            torch.inference_mode(),
             exact_float32(device, "fp32"),
             progress.task("Predicting", total=len(images)) as task,
         ):
-            for pixels in self._reader().chunks(images):
-                places = np.arange(len(pixels))
-                data = LabelledPixels(pixels, np.zeros_like(places), places)
-                for batch, _ in data.in_order(device):
-                    parts.append(torch.softmax(network(batch).cpu().double(), dim=1).numpy())
+            for pixels in self.reader().chunks(images):
+                beside = None if measured is None else measured[task.done :][: len(pixels)]
+                data = LabelledPixels.unlabelled(pixels, beside)
+                scores = oriented_scores(network, data, device, self.orientations)
+                parts.append(mean_probabilities(scores, self.temperature_))
                 task.advance(len(pixels))
         return np.concatenate(parts)
 
@@ -233,28 +289,23 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
-    def pictures(self, X: Any) -> npt.NDArray[np.uint8]:
-        """Return what the network sees of images: uint8, shape (n, side, side, 3)."""
-        check_is_fitted(self)
-        return self._reader().read(check_images(X))
-
-    def _prepare_network(self) -> ImageClassifier:
-        record = find_backbone(self.backbone)
-        loaded = load_network(record, self.weights, self.seed_)
+    def _load_network(self) -> torch.nn.Module:
+        loaded = load_network(self.record_, self.weights, self.seed_)
         self.weights_sha256_ = loaded.weights_hash
         self.weights_description_ = loaded.description
-        self.image_size_ = int(self.image_size or min(record.input_size, _LARGEST_DEFAULT_SIZE))
+        self.image_size_ = int(self.image_size or min(self.record_.input_size, _LARGEST_SIZE))
+        return loaded.network
+
+    def _classifier(self, network: torch.nn.Module, measurements: int) -> ImageClassifier:
         return ImageClassifier(
-            loaded.network,
-            record,
+            network,
+            self.record_,
             len(self.classes_),
             dropout=self.dropout,
             frozen_statistics=self.weights != "random",
+            views=len(self.views),
+            measurements=measurements,
         )
-
-    def _reader(self) -> ImageReader:
-        record = find_backbone(self.backbone)
-        return ImageReader(record, self.view, self.image_size_, self.cache, self.workers)
 
     def _recipe(self, network: ImageClassifier) -> Recipe:
         device = resolve_device(self.device)
@@ -268,6 +319,10 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
             warmup=_WARMUP,
             weight_decay=self.weight_decay,
             label_smoothing=self.label_smoothing,
+            averaging=self.averaging,
+            accumulate=self.accumulate,
+            mixing=self.mixing,
+            budget=seconds_of(self.budget),
             augmentation=augmentation,
             seed=self.seed_,
             device=device,
@@ -291,15 +346,22 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         network: ImageClassifier,
         train: LabelledPixels,
         class_weights: npt.NDArray[np.float64],
+        clock: Clock,
     ) -> Self:
         recipe = self._recipe(network)
         watched = replace(train, rows=self.watched_) if len(self.watched_) else None
         checkpoint = self._checkpoint(train, recipe)
-        training = Training(network, recipe, train, watched, class_weights, checkpoint)
+        training = Training(network, recipe, train, watched, class_weights, checkpoint, clock)
         self.history_ = pd.DataFrame(training.run())
         self.best_epoch_ = training.at.best_epoch if watched else training.at.epoch
         self.n_watched_ = len(self.watched_)
         self.seconds_ = float(self.history_["seconds"].sum())
         self.device_, self.precision_ = str(recipe.device), recipe.precision
+        self.waiting_share_ = training.waiting_share
         self.network_ = network
+        self.temperature_ = 1.0
+        if watched is not None:
+            with exact_float32(recipe.device, "fp32"):
+                scores = oriented_scores(network, watched, recipe.device, self.orientations)
+            self.temperature_ = best_temperature(scores, watched.labels)
         return self

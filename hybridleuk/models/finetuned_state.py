@@ -13,10 +13,14 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from hybridleuk.embeddings.backbones import trainable_backbone as find_backbone
+from hybridleuk.embeddings.backbones import trainable_backbone
+from hybridleuk.embeddings.records import record_from_json, record_to_json
 from hybridleuk.exceptions import ModelFileError
+from hybridleuk.hybrid import HybridFeatures
 from hybridleuk.models.augmentation import Augmentation
+from hybridleuk.models.finetuned_inputs import NetworkInputs
 from hybridleuk.models.training_network import ImageClassifier, empty_classifier
+from hybridleuk.scaling import BlockScaler
 
 __all__ = ["StoredNetwork"]
 
@@ -31,9 +35,13 @@ _LEARNED = (
     "weights_description_",
     "weights_sha256_",
 )
+# With what a file from before they were there stands for.
+_LEARNED_LATER = {"temperature_": 1.0, "waiting_share_": 0.0}
+_MEASURED = "measured."
+_SCALES = ("mean_", "spread_", "scale_")
 
 
-class StoredNetwork(BaseEstimator):
+class StoredNetwork(NetworkInputs, BaseEstimator):
     """What makes :class:`hybridleuk.FineTunedCNN` storable without pickling a network."""
 
     backbone: str
@@ -55,9 +63,14 @@ class StoredNetwork(BaseEstimator):
             "parameters": self.portable_parameters(),
             "classes": self.classes_.tolist(),
             "history": self.history_.to_dict("records"),
-            "learned": {name: getattr(self, name) for name in _LEARNED},
+            "learned": {name: getattr(self, name) for name in (*_LEARNED, *_LEARNED_LATER)},
+            "record": record_to_json(self.record_),
+            "measured": None if self.measured_ is None else _described(self.measured_),
         }
-        tensors = self.network_.state_dict()
+        tensors = dict(self.network_.state_dict())
+        if self.measured_ is not None:
+            scaler = self.measured_.scaler_
+            tensors |= {_MEASURED + n: torch.from_numpy(getattr(scaler, n)) for n in _SCALES}
         return description, {name: value.detach().cpu() for name, value in tensors.items()}
 
     @classmethod
@@ -79,13 +92,27 @@ class StoredNetwork(BaseEstimator):
         classifier.history_ = pd.DataFrame(description["history"])
         for name in _LEARNED:
             setattr(classifier, name, description["learned"][name])
+        for name, before in _LEARNED_LATER.items():
+            setattr(classifier, name, description["learned"].get(name, before))
+        record = description.get("record")
+        classifier.record_ = (
+            trainable_backbone(classifier.backbone) if record is None else record_from_json(record)
+        )
+        classifier.measured_ = classifier._scaled_again(description.get("measured"), tensors)
         classifier.network_ = classifier._restored(tensors)
         return classifier
 
     def _restored(self, tensors: Mapping[str, torch.Tensor]) -> ImageClassifier:
-        network = empty_classifier(find_backbone(self.backbone), len(self.classes_))
+        measured = self.measured_
+        network = empty_classifier(
+            self.record_,
+            len(self.classes_),
+            views=len(self.views),
+            measurements=0 if measured is None else len(measured.names_),
+        )
+        of_network = {n: value for n, value in tensors.items() if not n.startswith(_MEASURED)}
         try:
-            network.load_state_dict(dict(tensors), assign=True)
+            network.load_state_dict(of_network, assign=True)
         except RuntimeError as error:
             raise ModelFileError(
                 f"The stored weights are not those of {self.backbone} with {len(self.classes_)} "
@@ -93,11 +120,27 @@ class StoredNetwork(BaseEstimator):
             ) from error
         return network.to(memory_format=torch.channels_last).eval()
 
+    def _scaled_again(
+        self, description: Mapping[str, Any] | None, tensors: Mapping[str, torch.Tensor]
+    ) -> HybridFeatures | None:
+        """Bring back how measurements were scaled."""
+        if description is None:
+            return None
+        features = self.unfitted_measurements()
+        features.blocks_ = dict(description["blocks"])
+        features.names_ = list(description["names"])
+        features.versions_ = dict(description["versions"])
+        features.scaler_ = BlockScaler(list(features.blocks_.values()))
+        features.scaler_.n_features_in_ = len(features.names_)
+        for name in _SCALES:
+            setattr(features.scaler_, name, tensors[_MEASURED + name].numpy())
+        return features
+
     def __getstate__(self) -> dict[str, Any]:
         # Weights leave as tensors on the CPU, so that a GPU is not needed to unpickle.
         state = dict(super().__getstate__())
         if "network_" in state:
-            state["network_"] = self.to_state()[1]
+            state["network_"] = {n: v.detach().cpu() for n, v in self.network_.state_dict().items()}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -116,3 +159,11 @@ class StoredNetwork(BaseEstimator):
         if isinstance(self.augment, Augmentation):
             parameters["augment"] = asdict(self.augment)
         return parameters
+
+
+def _described(measured: HybridFeatures) -> dict[str, Any]:
+    return {
+        "blocks": measured.blocks_,
+        "names": [str(name) for name in measured.names_],
+        "versions": measured.versions_,
+    }

@@ -20,6 +20,8 @@ __all__ = [
     "CANDIDATES",
     "DEFAULT_CANDIDATES",
     "FINE_TUNED",
+    "TRAINED",
+    "TWO_CHANNEL",
     "is_own",
     "load_candidate",
     "make_candidate",
@@ -29,6 +31,10 @@ __all__ = [
 
 FINE_TUNED = "finetuned"
 WITH_MORPHOLOGY = f"{FINE_TUNED}+morphology"
+JOINT = f"{FINE_TUNED}-joint"
+TWO_CHANNEL = "two-channel"
+TRAINED = (FINE_TUNED, JOINT, TWO_CHANNEL)
+_OF_THE_PAPER = "densenet201"
 LATE = "late"
 _LATE_CLASSIFIERS = ("svm", "xgboost")
 CANDIDATES = (
@@ -36,6 +42,8 @@ CANDIDATES = (
     *(f"{LATE}+{classifier}" for classifier in _LATE_CLASSIFIERS),
     FINE_TUNED,
     WITH_MORPHOLOGY,
+    JOINT,
+    TWO_CHANNEL,
 )
 DEFAULT_CANDIDATES = ("morphology+svm", "deep+svm", "hybrid+svm", "hybrid+xgboost", FINE_TUNED)
 _FOLDS_OF_TRAININGS = 2
@@ -56,6 +64,9 @@ def make_candidate(
         ``"finetuned"``: :class:`hybridleuk.FineTunedCNN`.
         ``"finetuned+morphology"``: that network and ``morphology+svm``, combined in the same way
         on two inner folds, for which the network is trained three times.
+        ``"finetuned-joint"``: one network, trained on pictures and measurements together.
+        ``"two-channel"``: the network of Ghaderzadeh et al. 2022, image and HSV-segmented image
+        through one backbone, DenseNet-201 unless a backbone is given.
         ``"NAME=module:attribute"``: a classifier of one's own (:func:`load_candidate`).
     finetuning : mapping, optional
         Parameters of :class:`hybridleuk.FineTunedCNN` beyond those shared with the features.
@@ -72,8 +83,8 @@ def make_candidate(
         return load_candidate(name, **features)[1]
     if name not in CANDIDATES:
         raise InputError(f"No candidate {name!r}; known are {', '.join(CANDIDATES)}.")
-    if name == FINE_TUNED:
-        return _finetuned(features, finetuning or {})
+    if name in TRAINED:
+        return _finetuned(features, {**_kind_of_training(name, features), **(finetuning or {})})
     if name == WITH_MORPHOLOGY:
         network = _finetuned(features, finetuning or {})
         morphology = HybridClassifier("svm", "morphology", **features)
@@ -210,6 +221,13 @@ def _stacked(
 ) -> StackedClassifier:
     shared = {key: features[key] for key in ("class_weight", "random_state") if key in features}
     return StackedClassifier(parts, folds=folds, **shared)
+
+
+def _kind_of_training(name: str, features: Mapping[str, Any]) -> dict[str, Any]:
+    if name == TWO_CHANNEL:
+        own = {} if "backbone" in features else {"backbone": _OF_THE_PAPER}
+        return {"second_view": "hsv", **own}
+    return {"morphology": name == JOINT}
 
 
 def _finetuned(features: Mapping[str, Any], finetuning: Mapping[str, Any]) -> Any:

@@ -4,7 +4,8 @@ Written here rather than taken from a trainer because of the last point. All ran
 a function of the seed, the epoch and the step, and the learning rate is a function of the step, so
 that weights, optimizer and position are all there is to keep, and a training that was killed goes
 on as if nothing had happened. (skorch restores neither schedules nor random numbers, and stores
-optimizers only in pickles.)
+optimizers only in pickles.) Only a time budget is another matter: what fits into it depends on the
+machine, so the schedule follows the clock, over all runs of the training.
 """
 
 from __future__ import annotations
@@ -12,27 +13,22 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from hybridleuk import progress
-from hybridleuk.embeddings.runtime import autocast
 from hybridleuk.exceptions import InputError
-from hybridleuk.models.training_checkpoint import (
-    Checkpoint,
-    Snapshot,
-    optimizer_from_tensors,
-    optimizer_to_tensors,
-)
+from hybridleuk.models.training_checkpoint import Checkpoint, Snapshot
+from hybridleuk.models.training_clock import Clock, planned_steps
 from hybridleuk.models.training_data import LabelledPixels
-from hybridleuk.models.training_network import ImageClassifier, start_head
-from hybridleuk.models.training_recipe import Recipe, parameter_groups, rate_factor
+from hybridleuk.models.training_learner import Learner, under
+from hybridleuk.models.training_network import ImageClassifier
+from hybridleuk.models.training_recipe import Recipe, rate_factor
 
 __all__ = ["Training"]
 
@@ -45,7 +41,11 @@ class _Position:
 
     epoch: int = 0
     step: int = 0
+    done: int = 0
     seconds: float = 0.0
+    stepping: float = 0.0
+    spent: float = 0.0
+    waited: float = 0.0
     best_epoch: int = 0
     best_loss: float = math.inf
     finished: bool = False
@@ -67,6 +67,8 @@ class Training:
     class_weights : ndarray of shape (n_classes,)
     checkpoint : Checkpoint, optional
         Continued from, if there is something in it, and kept up to date.
+    clock : Clock, optional
+        Runs already where images had to be read first.
     """
 
     def __init__(
@@ -77,19 +79,16 @@ class Training:
         valid: LabelledPixels | None,
         class_weights: npt.NDArray[np.float64],
         checkpoint: Checkpoint | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.recipe = recipe
-        self.network = network.to(recipe.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network
         self.train = train
         self.valid = valid
         self.checkpoint = checkpoint
-        self.class_weights = torch.as_tensor(class_weights, dtype=torch.float32).to(recipe.device)
-        self.optimizer = torch.optim.AdamW(parameter_groups(network, recipe))
-        self.scaler = torch.amp.GradScaler(
-            recipe.device.type, enabled=recipe.precision == "fp16", init_scale=1024.0
-        )
+        self.clock = clock or Clock()
+        self.learner = Learner(network, recipe, class_weights)
         self.best: dict[str, torch.Tensor] = {}
-        self.sums = torch.zeros(3, device=recipe.device)  # loss * n, hits, n of this epoch
         self.at = _Position()
         self._saved = time.monotonic()
         self.steps = math.ceil(len(train) / recipe.batch_size)
@@ -97,13 +96,13 @@ class Training:
     def run(self) -> list[dict[str, Any]]:
         """Train to the end, and return one record per epoch."""
         if not self._resume():
-            self._begin()
-        total = self.recipe.epochs * self.steps
+            begun = time.monotonic()
+            self._record(0.0, *self.learner.begin(self.train), begun)
         with (
             _reproducible(self.recipe.device),
-            progress.task("Training the network", total, unit="batches") as task,
+            progress.task("Training the network", self._planned(), unit="batches") as task,
         ):
-            task.advance(self.at.epoch * self.steps + self.at.step, detail=self._detail())
+            task.advance(self.at.done, detail=self._detail())
             while not self.at.finished:
                 self._run_epoch(task)
         if self.best:
@@ -111,36 +110,25 @@ class Training:
         self.network.eval()
         return self.at.history
 
-    def _begin(self) -> None:
-        """Start with the linear probe, which is epoch 0: training has to beat it."""
-        begun = time.monotonic()
-        self.network.eval()
-        parts = []
-        with torch.inference_mode():
-            for images, _ in self.train.in_order(self.recipe.device):
-                with autocast(self.recipe.device, self.recipe.precision):
-                    parts.append(self.network.features(images).cpu())
-        features, labels = torch.cat(parts), torch.from_numpy(self.train.labels)
-        weights = self.class_weights.cpu()
-        start_head(self.network, features.numpy(), labels.numpy(), weights.numpy())
-        with torch.inference_mode():
-            scores = self.network.head_scores(features.to(self.recipe.device)).cpu()
-        loss = functional.cross_entropy(
-            scores, labels, weights, label_smoothing=self.recipe.label_smoothing
-        )
-        hits = (scores.argmax(1) == labels).float()
-        self._record(0.0, loss.item(), hits.mean().item(), begun)
+    @property
+    def waiting_share(self) -> float:
+        """Share of the steps' time in which the network waited for images."""
+        return self.clock.waited / max(self.at.stepping, 1e-9)
 
     def _run_epoch(self, task: progress.Task) -> None:
-        begun = time.monotonic() - self.at.seconds
-        for rows in self._batches()[self.at.step :]:
-            self._step(rows)
-            self.at.step += 1
+        begun, stepped = time.monotonic() - self.at.seconds, time.monotonic() - self.at.stepping
+        for batch in self.train.ahead(self._batches(), self.recipe.device, self.clock):
+            self._step(batch)
             self.at.seconds = time.monotonic() - begun
+            self.at.stepping = time.monotonic() - stepped
+            task.total = self._planned()
             task.advance(detail=self._detail())
             if time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
                 self._save()
+            if self.at.done >= self._planned():
+                break
         self._close_epoch(begun)
+        self.at.stepping = time.monotonic() - stepped
         task.advance(0, detail=self._detail())
         self._save()
 
@@ -149,57 +137,41 @@ class Training:
         order = np.random.default_rng([self.recipe.seed, self.at.epoch]).permutation(
             len(self.train)
         )
-        return np.array_split(order, self.steps)
+        return np.array_split(order, self.steps)[self.at.step :]
 
-    def _step(self, rows: npt.NDArray[np.intp]) -> None:
-        self._set_rates()
+    def _step(self, batch: Any) -> None:
         seeds = np.random.SeedSequence([self.recipe.seed, self.at.epoch, self.at.step])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
-        images, codes = self.train.batch(rows, self.recipe.device)
-        if self.recipe.augmentation is not None:
-            images = self.recipe.augmentation(images)
-        self.network.train()
-        scores = self._scores(images)
-        loss = functional.cross_entropy(
-            scores, codes, self.class_weights, label_smoothing=self.recipe.label_smoothing
-        )
-        self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        hits = (scores.detach().argmax(1) == codes).sum()
-        self.sums += torch.stack(
-            [loss.detach() * len(rows), hits, torch.full_like(hits, len(rows))]
-        )
+        factor = rate_factor(self.at.done, self._planned(), self.recipe.warmup)
+        self.learner.step(batch, self.at.done, factor)
+        self.at.step += 1
+        self.at.done += 1
 
-    def _scores(self, images: torch.Tensor) -> torch.Tensor:
-        images = images.contiguous(memory_format=torch.channels_last)
-        with autocast(self.recipe.device, self.recipe.precision):
-            scores = self.network(images)
-        return scores.float()
-
-    def _set_rates(self) -> None:
-        done = self.at.epoch * self.steps + self.at.step
-        factor = rate_factor(done, self.recipe.epochs * self.steps, self.recipe.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["highest"] * factor
+    def _planned(self) -> int:
+        return planned_steps(
+            self.at.done,
+            self.recipe.epochs * self.steps,
+            stepping=self.at.stepping,
+            elapsed=self.clock.elapsed,
+            budget=self.recipe.budget,
+        )
 
     def _close_epoch(self, begun: float) -> None:
-        loss, hits, count = self.sums.tolist()
+        loss, accuracy = self.learner.close()
         if not math.isfinite(loss):
             raise InputError(
                 f"The training loss became {loss} in epoch {self.at.epoch + 1}; use a lower "
                 f"learning_rate (it is {self.recipe.learning_rate:g}) or precision='fp32'."
             )
         self.at.epoch += 1
-        rate = self.optimizer.param_groups[-1]["lr"]
-        self._record(rate, loss / count, hits / count, begun)
+        self._record(self.learner.optimizer.param_groups[-1]["lr"], loss, accuracy, begun)
         self.at.step, self.at.seconds = 0, 0.0
-        self.sums.zero_()
         stale = self.valid is not None and (
             self.at.epoch - self.at.best_epoch >= self.recipe.patience
         )
-        self.at.finished = self.at.epoch >= self.recipe.epochs or stale
+        self.at.finished = stale or self.at.done >= self._planned()
+        if self.at.finished and self.valid is None:
+            self.best = self.learner.kept()
 
     def _record(self, rate: float, loss: float, accuracy: float, begun: float) -> None:
         record = {
@@ -207,38 +179,16 @@ class Training:
             "learning_rate": rate,
             "train_loss": loss,
             "train_accuracy": accuracy,
-            **self._validated(),
+            **({} if self.valid is None else self.learner.validated(self.valid)),
         }
         self.at.history.append({**record, "seconds": time.monotonic() - begun})
         if self.valid is not None and record["valid_loss"] < self.at.best_loss:
-            self._remember(record["valid_loss"])
-
-    def _remember(self, loss: float) -> None:
-        self.at.best_loss, self.at.best_epoch = loss, self.at.epoch
-        self.best = {
-            name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()
-        }
-
-    @torch.inference_mode()
-    def _validated(self) -> dict[str, float]:
-        if self.valid is None:
-            return {}
-        self.network.eval()
-        batches = [
-            (self._scores(images), codes)
-            for images, codes in self.valid.in_order(self.recipe.device)
-        ]
-        scores, codes = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        loss = functional.cross_entropy(scores, codes, self.class_weights)
-        hits = (scores.argmax(1) == codes).float()
-        recalls = [hits[codes == code].mean() for code in set(codes.tolist())]
-        return {
-            "valid_loss": loss.item(),
-            "valid_balanced_accuracy": torch.stack(recalls).mean().item(),
-        }
+            self.at.best_loss, self.at.best_epoch = record["valid_loss"], self.at.epoch
+            self.best = self.learner.kept()
 
     def _detail(self) -> str:
-        text = f"epoch {min(self.at.epoch + 1, self.recipe.epochs)}/{self.recipe.epochs}"
+        planned = math.ceil(self._planned() / self.steps)
+        text = f"epoch {min(self.at.epoch + 1, planned)}/{planned}"
         if not self.at.history:
             return text
         last = self.at.history[-1]
@@ -251,11 +201,10 @@ class Training:
         if self.checkpoint is None:
             return
         tensors = {f"best.{name}": value for name, value in self.best.items()}
-        if not (self.at.finished and self.best):
-            tensors |= {f"now.{name}": value for name, value in self.network.state_dict().items()}
         if not self.at.finished:
-            tensors |= optimizer_to_tensors(self.optimizer) | {"sums": self.sums}
-        self.at.scaler = self.scaler.state_dict()
+            tensors |= self.learner.tensors()
+        self.at.scaler = self.learner.scaler.state_dict()
+        self.at.spent, self.at.waited = self.clock.elapsed, self.clock.waited
         self.checkpoint.save(Snapshot(tensors, vars(self.at)))
         self._saved = time.monotonic()
 
@@ -264,21 +213,13 @@ class Training:
         if snapshot is None:
             return False
         self.at = _Position(**snapshot.values)
-        self.best = _under("best", snapshot.tensors)
-        current = _under("now", snapshot.tensors)
-        if current:
-            self.network.load_state_dict(current)
+        self.best = under("best", snapshot.tensors)
+        self.clock.spent, self.clock.waited = self.at.spent, self.at.waited
         if not self.at.finished:
-            optimizer_from_tensors(self.optimizer, snapshot.tensors)
-            self.sums = snapshot.tensors["sums"].to(self.recipe.device)
-            self.scaler.load_state_dict(self.at.scaler)
+            self.learner.restore(snapshot.tensors)
+            self.learner.scaler.load_state_dict(self.at.scaler)
             progress.note(f"Training goes on in epoch {self.at.epoch + 1}.")
         return True
-
-
-def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    start = f"{prefix}."
-    return {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}
 
 
 @contextlib.contextmanager

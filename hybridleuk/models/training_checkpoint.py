@@ -24,7 +24,7 @@ from hybridleuk.exceptions import OutputError
 
 __all__ = ["Checkpoint", "Snapshot", "optimizer_from_tensors", "optimizer_to_tensors"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -4,30 +4,67 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import shutil
+import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from hybridleuk import progress
-from hybridleuk.data.images import ImageLike, read_image
+from hybridleuk.data.images import ImageLike, RGBImage, read_image
 from hybridleuk.data.splits import Fold, hold_out
 from hybridleuk.embeddings.backbones import Backbone
 from hybridleuk.embeddings.preprocessing import PREPROCESSING_VERSION, View, view_pictures
 from hybridleuk.embeddings.runtime import default_workers
-from hybridleuk.exceptions import SplitError
+from hybridleuk.exceptions import InputError, SplitError
+from hybridleuk.models.memory import available_memory
+from hybridleuk.models.training_clock import Clock
+from hybridleuk.segmentation.hsv import find_by_hsv
 
-__all__ = ["ImageReader", "LabelledPixels", "fingerprint", "inner_split"]
+__all__ = [
+    "SECOND_VIEWS",
+    "Batch",
+    "ImageReader",
+    "LabelledPixels",
+    "fingerprint",
+    "inner_split",
+]
 
 Pixels = npt.NDArray[np.uint8]
 
+SECOND_VIEWS = ("segmented", "hsv")
 _CHUNK = 64
+_SHARE_OF_MEMORY = 0.5
+
+
+class Batch(NamedTuple):
+    """Images that go through the network together.
+
+    Attributes
+    ----------
+    images : Tensor of shape (n, 3 * views, height, width), float, 0..1, channels last
+    codes : Tensor of shape (n,), int64
+        Number of each image's class.
+    measured : Tensor of shape (n, measurements), float, or None
+        What else the network is told of each image.
+    """
+
+    images: torch.Tensor
+    codes: torch.Tensor
+    measured: torch.Tensor | None = None
+
+    def part(self, places: slice) -> Batch:
+        """Return some of it."""
+        measured = None if self.measured is None else self.measured[places]
+        return Batch(self.images[places], self.codes[places], measured)
 
 
 @dataclass(frozen=True)
@@ -36,16 +73,27 @@ class LabelledPixels:
 
     Parameters
     ----------
-    pixels : ndarray of shape (n_all, height, width, 3), uint8
+    pixels : ndarray of shape (n_all, height, width, 3 * views), uint8
+        The views of an image lie behind each other.
     codes : ndarray of shape (n_all,), int64
         Number of each image's class.
     rows : ndarray of shape (n,), int
         Which of the images these are; the pixels are shared, not copied.
+    measured : ndarray of shape (n_all, measurements), float32, optional
     """
 
     pixels: Pixels
     codes: npt.NDArray[np.int64]
     rows: npt.NDArray[np.intp]
+    measured: npt.NDArray[np.float32] | None = None
+
+    @classmethod
+    def unlabelled(
+        cls, pixels: Pixels, measured: npt.NDArray[np.float32] | None = None
+    ) -> LabelledPixels:
+        """Take all of some pictures, with the first class as their label."""
+        places = np.arange(len(pixels))
+        return cls(pixels, np.zeros_like(places), places, measured)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -55,22 +103,38 @@ class LabelledPixels:
         """Class numbers, (n,)."""
         return self.codes[self.rows]
 
-    def batch(
-        self, places: npt.NDArray[np.intp], device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images (n, 3, height, width), float, 0..1, channels last, and their codes.
+    def batch(self, places: npt.NDArray[np.intp], device: torch.device) -> Batch:
+        """Return some of these images; they travel to the device as bytes."""
+        return self._on(device, places, self._gather(places))
 
-        They travel to the device as bytes.
-        """
-        rows = self.rows[places]
-        picked = torch.from_numpy(self.pixels[rows]).to(device, non_blocking=True)
-        images = picked.permute(0, 3, 1, 2).float().div_(255.0)
-        return images, torch.from_numpy(self.codes[rows]).to(device, non_blocking=True)
-
-    def in_order(self, device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def in_order(self, device: torch.device) -> Iterator[Batch]:
         """Yield batches of all these images, one after the other."""
         for start in range(0, len(self), _CHUNK):
             yield self.batch(np.arange(start, min(start + _CHUNK, len(self))), device)
+
+    def ahead(
+        self, parts: Sequence[npt.NDArray[np.intp]], device: torch.device, clock: Clock
+    ) -> Iterator[Batch]:
+        """Yield a batch for each of `parts`, while a thread gathers the bytes of the next."""
+        with ThreadPoolExecutor(1, "hybridleuk-gather") as pool:
+            futures = deque(pool.submit(self._gather, part) for part in parts[:1])
+            for place, part in enumerate(parts):
+                with clock.waiting():
+                    pixels = futures.popleft().result()
+                futures.extend(pool.submit(self._gather, p) for p in parts[place + 1 : place + 2])
+                yield self._on(device, part, pixels)
+
+    def _gather(self, places: npt.NDArray[np.intp]) -> Pixels:
+        return self.pixels[self.rows[places]]
+
+    def _on(self, device: torch.device, places: npt.NDArray[np.intp], pixels: Pixels) -> Batch:
+        rows = self.rows[places]
+        sent = torch.from_numpy(pixels).to(device, non_blocking=True)
+        images = sent.permute(0, 3, 1, 2).float().div_(255.0)
+        codes = torch.from_numpy(self.codes[rows]).to(device, non_blocking=True)
+        if self.measured is None:
+            return Batch(images, codes)
+        return Batch(images, codes, torch.from_numpy(self.measured[rows]).to(device))
 
 
 @dataclass(frozen=True)
@@ -80,9 +144,10 @@ class ImageReader:
     Parameters
     ----------
     record : Backbone
-    view : {"image", "segmented", "cells"}
+    views : tuple of {"image", "segmented", "cells", "hsv"}
         As for embeddings, but ``cells`` is one cell: the central one, else the largest. Where no
-        cell is found the picture is white.
+        cell is found the picture is white. ``hsv`` is ``segmented`` by fixed thresholds
+        (:mod:`hybridleuk.segmentation.hsv`).
     size : int
         Side of the pictures, px.
     cache : "default", None or path
@@ -92,14 +157,14 @@ class ImageReader:
     """
 
     record: Backbone
-    view: View
+    views: tuple[str, ...]
     size: int
     cache: Any
     workers: int | None
 
     def read(self, images: Sequence[ImageLike]) -> Pixels:
-        """Return the pictures of all images, (n, size, size, 3) uint8."""
-        pixels = np.empty((len(images), self.size, self.size, 3), dtype=np.uint8)
+        """Return the pictures of all images, (n, size, size, 3 * views) uint8."""
+        pixels = _room_for((len(images), self.size, self.size, 3 * len(self.views)))
         with progress.task("Reading images", total=len(images)) as task:
             for part in self.chunks(images):
                 pixels[task.done : task.done + len(part)] = part
@@ -128,15 +193,21 @@ class ImageReader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _cells(self, images: Sequence[ImageLike]) -> Iterator[Any]:
-        if self.view == "image":
+        if not {"segmented", "cells"} & set(self.views):
             return iter([None] * len(images))
         from hybridleuk.segmentation.cells import iter_cells
 
         return iter_cells(images, cache=self.cache, n_jobs=self.workers)
 
     def _picture(self, image: ImageLike, cells: Any) -> Pixels:
-        pictures = view_pictures(self.view, read_image(image), cells, self.record, self.size)
-        if self.view != "cells":
+        read = read_image(image)
+        return np.concatenate([self._seen(view, read, cells) for view in self.views], axis=2)
+
+    def _seen(self, view: str, image: RGBImage, cells: Any) -> Pixels:
+        if view == "hsv":
+            view, cells = "segmented", find_by_hsv(image)
+        pictures = view_pictures(cast(View, view), image, cells, self.record, self.size)
+        if view != "cells":
             return pictures[0]
         if len(pictures) == 0:
             return np.full((self.size, self.size, 3), 255, dtype=np.uint8)
@@ -176,10 +247,34 @@ def fingerprint(settings: Mapping[str, Any], train: LabelledPixels) -> str:
     digest = hashlib.sha256(
         json.dumps([PREPROCESSING_VERSION, dict(settings)], sort_keys=True, default=str).encode()
     )
-    for array in (train.pixels, train.codes, train.rows):
+    measured = () if train.measured is None else (train.measured,)
+    for array in (train.pixels, train.codes, train.rows, *measured):
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _room_for(shape: tuple[int, ...]) -> Pixels:
+    """Make an array for all pictures: in memory, or in a file where it would take too much of it.
+
+    Raises
+    ------
+    InputError
+        Neither memory nor the folder for temporary files has room for them.
+    """
+    needed, free = math.prod(shape), available_memory()
+    if free is None or needed <= _SHARE_OF_MEMORY * free:
+        return np.empty(shape, dtype=np.uint8)
+    folder = tempfile.gettempdir()
+    if needed > shutil.disk_usage(folder).free:
+        raise InputError(
+            f"The pictures of {shape[0]:,} images take {needed / 1e9:.1f} GB, which neither memory "
+            f"nor {folder} has free; take a smaller image_size or fewer images, or set TMPDIR to "
+            "another disk."
+        )
+    progress.note(f"The pictures take {needed / 1e9:.1f} GB and are kept in a file in {folder}.")
+    file = tempfile.TemporaryFile(prefix="hybridleuk-")  # noqa: SIM115 - it lives with the array
+    return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def _gathered(futures: list[Future[Pixels]]) -> Pixels:

@@ -7,6 +7,7 @@ pretrained features and underperform out-of-distribution, ICLR 2022), and few ep
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import cast
 
@@ -23,8 +24,15 @@ from hybridleuk.embeddings.network import empty_network
 from hybridleuk.embeddings.pooling import as_map
 from hybridleuk.embeddings.runtime import Precision, resolve_precision
 
-__all__ = ["ImageClassifier", "empty_classifier", "start_head", "training_precision"]
+__all__ = [
+    "ImageClassifier",
+    "MeasurementLayer",
+    "empty_classifier",
+    "start_head",
+    "training_precision",
+]
 
+_HIDDEN = 64
 _STRENGTH = 0.01  # inverse regularisation of the first head
 
 
@@ -39,6 +47,10 @@ class ImageClassifier(nn.Module):
     n_classes : int
     dropout : float
         Share of the pooled features left out in each training step.
+    views : int, default 1
+        Pictures of one image that go through the backbone; their features lie side by side.
+    measurements : int, default 0
+        Values beside the pictures, which go through a :class:`MeasurementLayer`.
     frozen_statistics : bool
         Keep the running mean and variance of every BatchNorm as they were pretrained: batches of a
         small, changing set of stains estimate them badly. Their scale and shift are still learned.
@@ -57,20 +69,24 @@ class ImageClassifier(nn.Module):
         *,
         dropout: float = 0.2,
         frozen_statistics: bool = True,
+        views: int = 1,
+        measurements: int = 0,
     ) -> None:
         super().__init__()
         self.frozen_statistics = frozen_statistics
+        self.views = views
+        self.pooled_width = views * record.width
+        self.measurements = MeasurementLayer(measurements) if measurements else None
         self.rectified = record.default_layer in record.rectified
         self.backbone = _trunk(network, record)
         # No random numbers are drawn here: `start_head` or a state dict gives the values.
-        last = nn.utils.skip_init(nn.Linear, record.width, n_classes)  # type: ignore[no-untyped-call]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        width = self.pooled_width + measurements
+        last = _zero_layer(width, n_classes)
         self.head = nn.Sequential(nn.Dropout(dropout), last)
         self.register_buffer("mean", torch.tensor(record.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(record.std).view(1, 3, 1, 1))
-        self.register_buffer("center", torch.zeros(record.width))
-        self.register_buffer("spread", torch.ones(record.width))
+        self.register_buffer("center", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
 
     def train(self, mode: bool = True) -> ImageClassifier:
         """Switch between training and use; frozen statistics stay frozen."""
@@ -82,21 +98,85 @@ class ImageClassifier(nn.Module):
         return self
 
     def maps(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the backbone's last map of images (n, 3, H, W), 0..1: (n, width, h, w)."""
+        """Return the backbone's last map of pictures (n, 3 * views, H, W), 0..1.
+
+        Its shape is (n * views, width, h, w), the views of one image behind each other.
+        """
+        if self.views > 1:
+            images = images.reshape(-1, 3, *images.shape[2:])
+            images = images.contiguous(memory_format=torch.channels_last)
         values = self.backbone((images - self.mean) / self.std)["map"]
         return torch.relu(values) if self.rectified else cast(torch.Tensor, values)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Pool the backbone's last map of images (n, 3, H, W), 0..1, to (n, width)."""
-        return self.maps(images).mean((2, 3), dtype=torch.float32)
+    def pooled(self, maps: torch.Tensor) -> torch.Tensor:
+        """Reduce what :meth:`maps` returns to (n, views * width)."""
+        means = maps.mean((2, 3), dtype=torch.float32)
+        return means.reshape(-1, self.pooled_width)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Pool the backbone's last map of pictures (n, 3 * views, H, W) to (n, views * width)."""
+        return self.pooled(self.maps(images))
+
+    def joined(self, images: torch.Tensor, measured: torch.Tensor | None = None) -> torch.Tensor:
+        """Return all that the head sees of images and their measurements."""
+        return self.beside(self.features(images), measured)
+
+    def beside(self, features: torch.Tensor, measured: torch.Tensor | None) -> torch.Tensor:
+        """Put the measurements beside pooled features."""
+        if self.measurements is None or measured is None:
+            return features
+        return torch.cat([features, self.measurements(measured)], dim=1)
+
+    def forward(self, images: torch.Tensor, measured: torch.Tensor | None = None) -> torch.Tensor:
         """Return class scores (n, n_classes), before the softmax."""
-        return self.head_scores(self.features(images))
+        return self.head_scores(self.joined(images, measured))
 
     def head_scores(self, features: torch.Tensor) -> torch.Tensor:
-        """Return class scores of pooled features (n, width)."""
+        """Return class scores of what :meth:`joined` returns."""
         return cast(torch.Tensor, self.head((features - self.center) / self.spread))
+
+    def trunk_state(self) -> dict[str, torch.Tensor]:
+        """Return the backbone's weights under the names that its source gives them."""
+        inside = "network." if isinstance(self.backbone, _TimmTrunk) else ""
+        state = self.backbone.state_dict()
+        return {name.removeprefix(inside): value for name, value in state.items()}
+
+    def start_measurements(self, seed: int) -> None:
+        """Draw the weights of the layer for measurements, where there is one."""
+        if self.measurements is not None:
+            self.measurements.start(seed)
+
+
+class MeasurementLayer(nn.Module):
+    """A small residual layer: ``x + B gelu(A x)`` with 64 units between.
+
+    It begins as the identity (``B = 0``), so that the first head is the logistic regression on
+    frozen features and measurements side by side, and what it changes is learned with the network.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = _zero_layer(width, _HIDDEN)
+        self.outer = _zero_layer(_HIDDEN, width)
+
+    def start(self, seed: int) -> None:
+        """Draw the inner weights; the outer ones stay zero."""
+        weight = self.inner.weight
+        drawn = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            weight.copy_(drawn * math.sqrt(2 / weight.shape[1]))
+
+    def forward(self, measured: torch.Tensor) -> torch.Tensor:
+        """Return values (n, width) of measurements (n, width)."""
+        inner = nn.functional.gelu(self.inner(measured))
+        return measured + self.outer(inner).float()
+
+
+def _zero_layer(inputs: int, outputs: int) -> nn.Linear:
+    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, inputs, outputs))  # type: ignore[no-untyped-call]
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class _TimmTrunk(nn.Module):
@@ -121,9 +201,12 @@ def _trunk(network: nn.Module, record: Backbone) -> nn.Module:
     return cast(nn.Module, create_feature_extractor(network, {record.default_layer: "map"}))
 
 
-def empty_classifier(record: Backbone, n_classes: int) -> ImageClassifier:
+def empty_classifier(
+    record: Backbone, n_classes: int, *, views: int = 1, measurements: int = 0
+) -> ImageClassifier:
     """Build a network in the shape of a state dict to come (``load_state_dict(assign=True)``)."""
-    return ImageClassifier(empty_network(record), record, n_classes)
+    network = empty_network(record)
+    return ImageClassifier(network, record, n_classes, views=views, measurements=measurements)
 
 
 def start_head(
@@ -139,7 +222,7 @@ def start_head(
     network : ImageClassifier
         Its standardisation of the features and its last layer are set.
     features : ndarray of shape (n, width)
-        From :meth:`ImageClassifier.features`, of the training images as they are.
+        From :meth:`ImageClassifier.joined`, of the training images as they are.
     codes : ndarray of shape (n,)
         Every class from 0 on is there.
     class_weights : ndarray of shape (n_classes,)
@@ -147,7 +230,11 @@ def start_head(
     values = features.astype(np.float64)
     center, spread = values.mean(axis=0), values.std(axis=0)
     # A feature that hardly varies would blow up on the first image in which it does.
-    spread = np.maximum(spread, 0.1 * spread.mean() + 1e-6)
+    of_network = network.pooled_width
+    pooled, measured = spread[:of_network], spread[of_network:]
+    spread[:of_network] = np.maximum(pooled, 0.1 * pooled.mean() + 1e-6)
+    if len(measured):  # as much variance as all of the network's, each measurement by its weight
+        spread[of_network:] = np.sqrt((measured**2).sum() / of_network) + 1e-6
     probe = LogisticRegression(C=_STRENGTH, max_iter=200, tol=1e-3)
     with warnings.catch_warnings():
         # Training goes on from here, so a start that is nearly there is good enough.

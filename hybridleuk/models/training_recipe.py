@@ -10,14 +10,31 @@ from typing import Any
 import torch
 
 from hybridleuk.embeddings.backbones import Backbone
+from hybridleuk.embeddings.preprocessing import ORIENTATIONS
 from hybridleuk.embeddings.runtime import Precision
 from hybridleuk.exceptions import InputError
 from hybridleuk.models.augmentation import Augmentation
+from hybridleuk.models.training_data import SECOND_VIEWS, Batch
 from hybridleuk.models.training_network import ImageClassifier
 
-__all__ = ["Recipe", "check_ranges", "parameter_groups", "rate_factor"]
+__all__ = [
+    "MIXINGS",
+    "Recipe",
+    "average_decay",
+    "check_ranges",
+    "mixed",
+    "parameter_groups",
+    "rate_factor",
+]
+
+MIXINGS = ("mixup", "cutmix")
 
 _LEAST_RISE = 10
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "mixing": (None, *MIXINGS),
+    "orientations": ORIENTATIONS,
+    "second_view": (None, *SECOND_VIEWS),
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,13 @@ class Recipe:
     weight_decay : float
         Decoupled (AdamW); biases and the parameters of normalisations are spared.
     label_smoothing : float
+    averaging : float
+        Decay of the moving average of the weights; 0 for none.
+    accumulate : int
+        Parts in which a batch goes through the network, one after the other.
+    mixing : {"mixup", "cutmix"} or None
+    budget : float or None
+        Seconds that the training may take.
     augmentation : Augmentation or None
     seed : int
     device : torch.device
@@ -54,6 +78,10 @@ class Recipe:
     warmup: float
     weight_decay: float
     label_smoothing: float
+    averaging: float
+    accumulate: int
+    mixing: str | None
+    budget: float | None
     augmentation: Augmentation | None
     seed: int
     device: torch.device
@@ -77,14 +105,47 @@ def rate_factor(step: int, total: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
 
 
+def average_decay(step: int, highest: float) -> float:
+    """Return how much of the average stays at a step: less at first, when it is of few steps.
+
+    Examples
+    --------
+    >>> [round(average_decay(step, 0.99), 2) for step in (0, 10, 100, 10_000)]
+    [0.1, 0.55, 0.92, 0.99]
+    """
+    return min(highest, (1 + step) / (10 + step))
+
+
+def mixed(batch: Batch, recipe: Recipe, n_classes: int) -> tuple[Batch, torch.Tensor]:
+    """Mix pairs of images and their classes, where the recipe says so.
+
+    ``"mixup"`` adds two images with a share drawn from the uniform distribution (Zhang et al.,
+    ICLR 2018), ``"cutmix"`` puts a rectangle of one into the other (Yun et al., ICCV 2019).
+
+    Returns
+    -------
+    (batch, targets)
+        Targets are class numbers (n,), or shares of classes (n, n_classes) where images are mixed.
+    """
+    if recipe.mixing is None:
+        return batch, batch.codes
+    from torchvision.transforms import v2
+
+    mix = {"mixup": v2.MixUp, "cutmix": v2.CutMix}[recipe.mixing](num_classes=n_classes)
+    images, targets = mix(batch.images, batch.codes)
+    return batch._replace(images=images), targets
+
+
 def parameter_groups(network: ImageClassifier, recipe: Recipe) -> list[dict[str, Any]]:
     """Divide parameters by learning rate and weight decay, the head last."""
     groups = []
+    slow = list(network.backbone.parameters())
+    known = set(map(id, slow))
     for part, rate in (
-        (network.backbone, recipe.learning_rate * recipe.backbone_factor),
-        (network.head, recipe.learning_rate),
+        (slow, recipe.learning_rate * recipe.backbone_factor),
+        ([p for p in network.parameters() if id(p) not in known], recipe.learning_rate),
     ):
-        trained = [p for p in part.parameters() if p.requires_grad]
+        trained = [p for p in part if p.requires_grad]
         for chosen, decay in (
             ([p for p in trained if p.ndim > 1], recipe.weight_decay),
             ([p for p in trained if p.ndim <= 1], 0.0),
@@ -94,12 +155,12 @@ def parameter_groups(network: ImageClassifier, recipe: Recipe) -> list[dict[str,
 
 
 def check_ranges(parameters: Mapping[str, Any], record: Backbone) -> None:
-    """Refuse numbers among the parameters of a classifier that cannot be meant.
+    """Refuse parameters of a classifier that cannot be meant.
 
     Raises
     ------
     InputError
-        One is out of its range; the message says which, and the range.
+        One is out of its range or none of its choices; the message says which, and these.
     """
     ranges = {
         "epochs": (1, None),
@@ -110,6 +171,8 @@ def check_ranges(parameters: Mapping[str, Any], record: Backbone) -> None:
         "backbone_factor": (0, 1),
         "weight_decay": (0, None),
         "label_smoothing": (0, 0.9),
+        "averaging": (0, 0.9999),
+        "accumulate": (1, parameters["batch_size"]),
         "dropout": (0, 0.9),
         "validation_fraction": (0, 0.5),
     }
@@ -120,3 +183,7 @@ def check_ranges(parameters: Mapping[str, Any], record: Backbone) -> None:
         if not low <= value <= (math.inf if high is None else high):
             limit = "" if high is None else f" and at most {high}"
             raise InputError(f"{name} is {value}; expected at least {low}{limit}.")
+    for name, choices in _CHOICES.items():
+        if parameters[name] not in choices:
+            expected = ", ".join(map(repr, choices))
+            raise InputError(f"{name} is {parameters[name]!r}; expected one of {expected}.")

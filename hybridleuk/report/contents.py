@@ -89,6 +89,7 @@ CONTENTS = (
             Section("mistake-costs", "What mistakes cost", "Costs of mistakes"),
             Section("decision", "Is it worth acting on?", "Decision curve"),
             Section("learning", "Would more images help?", "Learning curve"),
+            Section("training", "How the networks learned", "Training"),
             Section("cost", "What accuracy costs", "Time and size"),
         ),
     ),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from hybridleuk.report.axes import Axes, note
 from hybridleuk.report.svg import element
 
-__all__ = ["abstention_panels", "decision_panels", "learning_panels"]
+__all__ = ["abstention_panels", "decision_panels", "learning_panels", "training_panels"]
 
 Entry = Mapping[str, Any]
 Points = tuple[list[float], list[float]]
@@ -108,6 +108,48 @@ def learning_panels(section: Entry, chance: float) -> list[Markup]:
         said = ", ".join(f"{x:g} {section['unit']} {y:.3f}" for x, y in zip(*curve, strict=True))
         drawn.append(axes.panel(candidate["name"], marks, f"{candidate['name']}: {said}."))
     return drawn
+
+
+def training_panels(entry: Entry) -> list[Markup]:
+    """Draw loss and accuracy over the epochs of one candidate, a line for each fold.
+
+    Parameters
+    ----------
+    entry : mapping
+        ``candidate`` and ``folds`` with ``epoch``, ``train_loss``, ``valid_loss``,
+        ``valid_balanced_accuracy`` (None where nothing was watched) and ``best_epoch``.
+    """
+    folds = entry["folds"]
+    last = max(1, *(epoch for fold in folds for epoch in fold["epoch"]))
+    losses = [v for f in folds for k in ("train_loss", "valid_loss") for v in _known(f[k])]
+    shares = [v for f in folds for v in _known(f["valid_balanced_accuracy"])]
+    drawn = [_training_panel(entry, "loss", ("train_loss", "valid_loss"), last, (0.0, max(losses)))]
+    if shares:
+        reach = (_round_down(min(shares)), 1.0)
+        curves = ("valid_balanced_accuracy",)
+        drawn.append(_training_panel(entry, "balanced accuracy", curves, last, reach))
+    return drawn
+
+
+def _training_panel(
+    entry: Entry, up: str, names: Sequence[str], last: int, reach: tuple[float, float]
+) -> Markup:
+    axes = Axes("epoch", up, 0.0, last, *reach)
+    marks, said = [], []
+    for number, fold in enumerate(entry["folds"], start=1):
+        *others, name = [n for n in names if _known(fold[n])]
+        for other in others:
+            marks.append(
+                element("path", d=axes.path(*_curve(fold, "epoch", other)), class_="curve")
+            )
+        curve = _curve(fold, "epoch", name)
+        marks.append(_line(axes, curve, f"fold {number}"))
+        kept = dict(zip(*curve, strict=True)).get(fold["best_epoch"])
+        if kept is not None:
+            marks.append(_dot(axes, fold["best_epoch"], kept))
+            said.append(f"fold {number} kept epoch {fold['best_epoch']} at {kept:.3f}")
+    heading = f"{entry['candidate']}: {up}"
+    return axes.panel(heading, marks, f"{heading} over {last} epochs; {', '.join(said)}.")
 
 
 def _curve(entry: Entry, across: str, up: str) -> Points:

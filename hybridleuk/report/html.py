@@ -50,6 +50,7 @@ _SECTION_OF = {
     "costs": "mistake-costs",
     "decision_curve": "decision",
     "learning_curve": "learning",
+    "training": "training",
 }
 _RANKED = ("patients", "counterfactuals", "calibration", "prediction_sets")
 

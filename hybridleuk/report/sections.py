@@ -11,7 +11,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hybridleuk.report.curves import abstention_panels, decision_panels, learning_panels
+from hybridleuk.report.curves import (
+    abstention_panels,
+    decision_panels,
+    learning_panels,
+    training_panels,
+)
 from hybridleuk.report.dots import Dots, as_estimate, dot_figure, points
 from hybridleuk.report.embedding_map import map_figure
 from hybridleuk.report.heat import loss_table
@@ -160,6 +165,10 @@ def _learning_curve(document: Document) -> list[Markup]:
     return learning_panels(section, chance_of(document))
 
 
+def _training(document: Document) -> list[Markup]:
+    return [panel for entry in document["training"] for panel in training_panels(entry)]
+
+
 def _importance(document: Document) -> list[dict[str, Any]]:
     """Draw what is lost without each block and each measurement, for each candidate asked."""
     order = [entry["name"] for entry in candidates_of(document)]
@@ -250,6 +259,7 @@ _DRAWN: dict[str, Callable[[Document], Any]] = {
     "costs": _costs,
     "decision_curve": _decision_curve,
     "learning_curve": _learning_curve,
+    "training": _training,
     "importance": _importance,
     "map": _map,
     "attention": _attention,

@@ -2,6 +2,7 @@
 
 import io
 from base64 import b64decode
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_the_heat_lies_on_the_cell(fitted):
     images, labels, corners = drawn(16, seed=1)
     assert (fitted.predict(images) == labels).mean() > 0.9
     codes = np.searchsorted(fitted.classes_, labels)
-    heats = grad_cam(fitted, fitted.pictures(images), codes)
+    heats = grad_cam(fitted, fitted.inputs(images), codes)
     on_cell = []
     for heat, (top, left) in zip(heats, corners, strict=True):
         on_cell.append(heat[top : top + CELL, left : left + CELL].mean() / heat.mean())
@@ -69,16 +70,20 @@ def test_before_the_last_layer_it_is_the_map_weighted_by_the_head(fitted):
     large = torch.nn.functional.interpolate(
         expected[:, None], size=(SIDE, SIDE), mode="bilinear", align_corners=False
     )[:, 0]
-    heats = grad_cam(fitted, pictures, [1, 1])
+    heats = grad_cam(fitted, fitted.inputs(drawn(2, seed=2)[0]), [1, 1])
     assert np.allclose(heats, large / large.amax(dim=(1, 2), keepdim=True), atol=1e-4)
 
 
 def test_what_is_asked_does_not_change_the_network(fitted):
     images = drawn(4, seed=3)[0]
     before = fitted.predict_proba(images)
-    grad_cam(fitted, fitted.pictures(images), [0, 1, 0, 1])
+    grad_cam(fitted, fitted.inputs(images), [0, 1, 0, 1])
     assert np.array_equal(fitted.predict_proba(images), before)
-    assert grad_cam(fitted, fitted.pictures(images)[:0], []).shape == (0, SIDE, SIDE)
+    assert grad_cam(fitted, replace(fitted.inputs(images), rows=np.arange(0)), []).shape == (
+        0,
+        SIDE,
+        SIDE,
+    )
 
 
 def test_the_picture_shows_the_image_beside_it_under_heat():

@@ -3,7 +3,9 @@ import torch
 
 from hybridleuk.models.augmentation import Augmentation
 
-STILL = Augmentation(rotation=0, flip=False, scale=0, shift=0, stain=0, tint=0, brightness=0)
+STILL = Augmentation(
+    rotation=0, flip=False, scale=0, shift=0, stain=0, tint=0, brightness=0, blur=0
+)
 
 
 def disc(size=96, radius=20, width=None):
@@ -61,6 +63,28 @@ def test_stain_multiplies_optical_density_and_white_stays_white():
     assert density.min() >= 0.8 - 1e-5
     assert density.max() <= 1.2 + 1e-5
     assert len(density[:, 0, 0, 0].unique()) == 4
+
+
+def test_blur_keeps_the_mean_and_flattens_edges_of_about_half_the_images():
+    only_blur = Augmentation(
+        rotation=0, flip=False, scale=0, shift=0, stain=0, tint=0, brightness=0
+    )
+    batch = disc().expand(64, -1, -1, -1)
+    torch.manual_seed(0)
+    blurred = only_blur.defocus(batch)
+    torch.testing.assert_close(blurred.mean((2, 3)), batch.mean((2, 3)), rtol=0, atol=1e-5)
+    roughness = (blurred.diff(dim=3).abs()).amax((1, 2, 3))
+    sharp = roughness == roughness.max()
+    assert 20 <= sharp.sum() <= 44
+    # A step of height h under (1, 4, 6, 4, 1) / 16 rises by at most 6 / 16 of h in one pixel.
+    assert roughness.min() >= roughness.max() * (1 - 0.5 * 10 / 16) - 1e-4
+
+
+def test_views_behind_each_other_are_changed_alike():
+    batch = disc().expand(4, -1, -1, -1)
+    torch.manual_seed(0)
+    changed = Augmentation()(torch.cat([batch, batch], dim=1))
+    torch.testing.assert_close(changed[:, :3], changed[:, 3:])
 
 
 def test_the_input_is_left_alone_and_the_seed_decides():

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 
 from hybridleuk import FineTunedCNN, progress
-from hybridleuk.embeddings.backbones import BACKBONES, backbone
+from hybridleuk.embeddings.backbones import backbone
 from hybridleuk.embeddings.network import random_network
 from hybridleuk.exceptions import InputError, OutputError
 from hybridleuk.models import training
@@ -176,6 +176,10 @@ def recipe(**changed):
             "warmup": 0.1,
             "weight_decay": 0.1,
             "label_smoothing": 0.1,
+            "averaging": 0.9,
+            "accumulate": 1,
+            "mixing": None,
+            "budget": None,
             "augmentation": Augmentation(),
             "seed": 0,
             "device": CPU,
@@ -265,7 +269,7 @@ def test_training_stops_when_validation_does_not_improve():
     assert history[-1]["epoch"] == run.at.epoch == run.at.best_epoch + 2 < 20
     assert run.at.best_loss == min(record["valid_loss"] for record in history)
     with torch.inference_mode():
-        scores = torch.cat([run.network(batch) for batch, _ in wrong.in_order(CPU)])
+        scores = torch.cat([run.network(batch.images) for batch in wrong.in_order(CPU)])
     loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(wrong.labels)).item()
     assert loss == pytest.approx(run.at.best_loss, rel=1e-4)
 
@@ -274,13 +278,13 @@ def test_class_weights_count():
     pixels, labels = images()
     train = LabelledPixels(pixels, labels, np.arange(16))
     shares = []
-    for weights in ([1.0, 1.0], [1.0, 50.0]):
-        run = Training(classifier(), recipe(), train, None, np.array(weights))
+    for weights in ([50.0, 1.0], [1.0, 50.0]):
+        run = Training(classifier(), recipe(averaging=0), train, None, np.array(weights))
         run.run()
         with torch.inference_mode():
-            scores = torch.cat([run.network(batch) for batch, _ in train.in_order(CPU)])
+            scores = torch.cat([run.network(batch.images) for batch in train.in_order(CPU)])
         shares.append(torch.softmax(scores, 1)[:, 1].mean().item())
-    assert shares[1] > shares[0] + 0.1
+    assert shares[1] > shares[0] + 0.5
 
 
 def test_automatic_precision_follows_hardware_and_network(monkeypatch):
@@ -294,17 +298,12 @@ def test_automatic_precision_follows_hardware_and_network(monkeypatch):
     assert training_precision("auto", CPU, classifier()) == "fp32"
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in BACKBONES if n.startswith(("squ", "res", "mob", "eff"))]
-)
-def test_every_backbone_can_be_given_a_new_head(name):
+@pytest.mark.parametrize("name", ["squeezenet1_0", "resnet18", "mobilenet_v3_small"])
+def test_a_state_dict_brings_a_network_back(name):
     record = backbone(name)
-    network = classifier(name, 3).train()
+    network = classifier(name, 3).eval()
     torch.nn.init.normal_(network.head[-1].weight)
-    side = max(64, record.minimum_size)
-    scores = network(torch.rand(2, 3, side, side))
-    assert scores.shape == (2, 3)
     empty = empty_classifier(record, 3)
     empty.load_state_dict(network.state_dict(), assign=True)
-    batch = torch.rand(1, 3, side, side)
-    assert torch.equal(empty.eval()(batch), network.eval()(batch))
+    batch = torch.rand(1, 3, 64, 64)
+    assert torch.equal(empty.eval()(batch), network(batch))

@@ -161,6 +161,21 @@ def use_sections():
                 for name, a in NAMES.items()
             ],
         },
+        "training": [
+            {
+                "candidate": "finetuned",
+                "folds": [
+                    {
+                        "epoch": [0, 1, 2],
+                        "train_loss": [1.1, 0.7, 0.5],
+                        "valid_loss": [1.0, 0.6, 0.65],
+                        "valid_balanced_accuracy": [0.6, 0.8, 0.78],
+                        "best_epoch": 1,
+                        "seconds": 3.2,
+                    }
+                ],
+            }
+        ],
         "patients": {
             "unit": "patient",
             "rule": "the mean of its images' probabilities",

@@ -13,7 +13,12 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from hybridleuk.report import panels
 from hybridleuk.report.axes import LEFT, SIDE, TOP, Axes
 from hybridleuk.report.contents import CONTENTS, contents_of
-from hybridleuk.report.curves import abstention_panels, decision_panels, learning_panels
+from hybridleuk.report.curves import (
+    abstention_panels,
+    decision_panels,
+    learning_panels,
+    training_panels,
+)
 from hybridleuk.report.dots import Dots, dot_figure
 from hybridleuk.report.embedding_map import TILE, map_figure, picture_sheet
 from hybridleuk.report.heat import loss_table
@@ -29,6 +34,7 @@ OPTIONAL = {
     "costs": "fig-mistake-costs",
     "decision_curve": "fig-decision",
     "learning_curve": "fig-learning",
+    "training": "fig-training",
     "importance": "fig-importance",
     "map": "fig-map",
     "attention": "fig-attention",
@@ -124,6 +130,23 @@ def test_decision_curves_show_acting_on_all_and_on_none():
         assert 'class="zero"' in panel
         assert "curve dashed" in panel
         assert f'class="curve"><title>{other}' in panel or f"<title>{other}</title>" in panel
+
+
+def test_a_training_has_a_line_for_each_fold_and_a_dot_where_it_was_kept():
+    fold = {
+        "epoch": [0, 1, 2],
+        "train_loss": [1.0, 0.5, 0.25],
+        "valid_loss": [1.0, 0.4, 0.6],
+        "valid_balanced_accuracy": [0.5, 0.9, 0.8],
+        "best_epoch": 1,
+    }
+    loss, accuracy = training_panels({"candidate": "finetuned", "folds": [fold, fold]})
+    assert (loss.count("<path"), accuracy.count("<path")) == (4, 2)
+    assert (loss.count("<circle"), accuracy.count("<circle")) == (2, 2)
+    assert "fold 2 kept epoch 1 at 0.900" in accuracy
+    unwatched = fold | {"valid_loss": [None] * 3, "valid_balanced_accuracy": [None] * 3}
+    (alone,) = training_panels({"candidate": "finetuned", "folds": [unwatched]})
+    assert alone.count("<path") == 1
 
 
 def test_a_learning_curve_has_a_dot_for_each_number_of_groups():
