@@ -12,35 +12,29 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw
 
+from hybridleuk.data.annotations.records import CellAnnotation, ImageAnnotations
 from hybridleuk.data.artificial import draw_field, draw_patient
+from hybridleuk.data.datasets.reading import read_dataset
 from hybridleuk.data.images import read_image
-from hybridleuk.segmentation.detector import KINDS, overlaps
-from hybridleuk.segmentation.fields import count_cells
+from hybridleuk.segmentation.agreement import agreement_of_counts, summary_of_counts
+from hybridleuk.segmentation.fields import KINDS, count_cells
 from hybridleuk.segmentation.overlay import BOX_COLORS, draw_counts
 
 DRAWN_SEEDS = range(5000, 5040)
 KINDS_DRAWN = ("neutrophil", "lymphocyte", "monocyte", "eosinophil")
 
 
-def boxes_of(path):
-    boxes = {kind: [] for kind in KINDS}
-    for item in ElementTree.parse(path).findall("object"):
-        corner = item.find("bndbox")
-        box = [int(corner.findtext(k)) for k in ("ymin", "xmin", "ymax", "xmax")]
-        boxes[item.findtext("name")].append(box)
-    return {kind: np.array(found, float).reshape(-1, 4) for kind, found in boxes.items()}
-
-
 def bccd_fields(folder, part):
-    for stem in (folder / f"{part}.txt").read_text().split():
-        image = read_image(folder / "JPEGImages" / f"{stem}.jpg")
-        yield stem, image, boxes_of(folder / "Annotations" / f"{stem}.xml")
+    manifest = read_dataset(folder, "bccd")
+    for row in np.flatnonzero(manifest.frame["split"] == part):
+        path = Path(manifest.paths[row])
+        yield path.stem, read_image(path), manifest.annotations(row)
 
 
 def drawn_fields():
@@ -56,67 +50,44 @@ def drawn_fields():
             "RBC": drawn.red_cells,
             "Platelets": drawn.platelets,
         }
-        boxes = {kind: np.array(b, float).reshape(-1, 4) for kind, b in boxes.items()}
-        yield str(seed), drawn.image, boxes
-
-
-def matched(cells, drawn):
-    """Boxes that hit at IoU 0.5, each drawn box once, the most certain first."""
-    left, hits = drawn.copy(), 0
-    for cell in sorted(cells, key=lambda cell: -cell.score):
-        shared = overlaps(np.array(cell.box, float), left) if len(left) else np.zeros(1)
-        if shared.max() >= 0.5:
-            left = np.delete(left, shared.argmax(), axis=0)
-            hits += 1
-    return hits
+        cells = [CellAnnotation(kind, tuple(box)) for kind in boxes for box in boxes[kind]]
+        yield str(seed), drawn.image, ImageAnnotations(tuple(cells))
 
 
 def measure(source, fields, wrong):
-    rows = {kind: [] for kind in KINDS}
-    times = []
-    for name, image, boxes in fields:
+    rows, times = [], []
+    for name, image, drawn in fields:
         began = time.process_time()
         counted = count_cells(image)
         times.append(time.process_time() - began)
-        for kind in KINDS:
-            cells = counted.of_kind(kind)
-            rows[kind].append((matched(cells, boxes[kind]), len(cells), len(boxes[kind])))
-        hits, found, drawn = rows["WBC"][-1]
-        if wrong is not None and not hits == found == drawn:
-            show(image, counted, boxes, wrong / f"{source.replace(' ', '_')}_{name}.png")
-    for kind in KINDS:
-        hits, found, drawn = np.array(rows[kind], float).T
-        precision, recall = hits.sum() / max(found.sum(), 1), hits.sum() / max(drawn.sum(), 1)
-        f1 = 2 * hits.sum() / max(found.sum() + drawn.sum(), 1)
-        yield (
-            source,
-            kind,
-            "precision, recall, F1 at IoU 0.5",
-            (f"{precision:.3f}, {recall:.3f}, {f1:.3f}"),
-        )
-        some = drawn > 0
-        error = np.abs(found - drawn)[some] / drawn[some]
-        yield (
-            source,
-            kind,
-            "relative error of the count (median, mean)",
-            (f"{np.median(error):.3f}, {error.mean():.3f} ({some.sum()} fields with any drawn)"),
-        )
-        exact = 100 * np.mean(found == drawn)
-        yield (
-            source,
-            kind,
-            "count exact; mean of counted - drawn",
-            (f"{exact:.1f} % of {len(found)} fields; {np.mean(found - drawn):+.2f}"),
-        )
+        agreed = agreement_of_counts(counted, drawn)
+        rows += agreed
+        leukocytes = agreed[0]
+        exact = leukocytes["matched"] == leukocytes["found"] == leukocytes["drawn"]
+        if wrong is not None and not exact:
+            show(image, counted, drawn, wrong / f"{source.replace(' ', '_')}_{name}.png")
+    table = pd.DataFrame(rows)
+    for kind, summed in summary_of_counts(table).items():
+        f1 = 2 * summed["matched"] / (summed["found"] + summed["drawn"])
+        text = f"{summed['precision']:.3f}, {summed['recall']:.3f}, {f1:.3f}"
+        yield source, kind, "precision, recall, F1 at IoU 0.5", text
+        some = table[(table["kind"] == kind) & (table["drawn"] > 0)]
+        error = (some["found"] - some["drawn"]).abs() / some["drawn"]
+        text = f"{summed['count_relative_error']:.3f}, {error.mean():.3f}"
+        shown = f"{text} ({len(some)} fields with any drawn)"
+        yield source, kind, "relative error of the count (median, mean)", shown
+        text = f"{100 * summed['count_exact']:.1f} % of {summed['n_images']} fields"
+        shown = f"{text}; {summed['count_bias']:+.2f}"
+        yield source, kind, "count exact; mean of counted - drawn", shown
     yield source, "all", "CPU ms per field (median)", f"{1e3 * np.median(times):.0f}"
 
 
-def show(image, counted, boxes, path):
+def show(image, counted, drawn, path):
     picture = Image.fromarray(draw_counts(image, counted))
     pen = ImageDraw.Draw(picture)
-    for kind, drawn in boxes.items():
-        for y0, x0, y1, x1 in drawn:
+    for kind in KINDS:
+        for cell in drawn.of_kind(kind):
+            y0, x0, y1, x1 = cell.box
             pen.rectangle((x0, y0, x1, y1), outline=BOX_COLORS[kind], width=6)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 from PIL import Image
 
+from hybridleuk.data.datasets.reading import read_dataset
 from hybridleuk.data.images import read_image
+from hybridleuk.segmentation.agreement import agreement_of_cells, summary_of_cells
 from hybridleuk.segmentation.cells import METHODS, find_cells
 from hybridleuk.segmentation.overlay import draw_overlay
 
@@ -27,19 +29,6 @@ LEUKOCYTES = ("basophil", "eosinophil", "ig", "lymphocyte", "monocyte", "neutrop
 OTHERS = ("erythroblast", "platelet")
 N_WORST = 20
 N_WRONG = 60
-
-
-def dice(one, other):
-    return 2.0 * (one & other).sum() / max(int(one.sum()) + int(other.sum()), 1)
-
-
-def overlap(one, other):
-    """Intersection over union of two boxes (y0, x0, y1, x1)."""
-    height = min(one[2], other[2]) - max(one[0], other[0])
-    width = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(height, 0) * max(width, 0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return shared / (sum(areas) - shared)
 
 
 def timed(image, method):
@@ -56,62 +45,43 @@ def show(image, cells, worst, name):
 
 def measure_zheng(folder, method, worst):
     """Dice of the central cell (of all cells where none is central), part by part."""
-    for part, first in (("odd (tuned on)", 1), ("even (reported)", 2)):
+    manifest = read_dataset(folder, "zheng-1")
+    for part, first in (("odd (tuned on)", 0), ("even (reported)", 1)):
         scores, times = [], []
-        for number in range(first, 301, 2):
-            truth = read_image(folder / f"{number:03d}.png")[..., 0]
-            cells, took = timed(read_image(folder / f"{number:03d}.bmp"), method)
-            mask = cells.cell_mask(cells.central) if cells.central else cells.instances > 0
-            scores.append((dice(mask & cells.nucleus, truth == 255), dice(mask, truth > 0)))
+        rows = range(first, len(manifest), 2)
+        for row in rows:
+            cells, took = timed(read_image(manifest.paths[row]), method)
+            agreed = agreement_of_cells(cells, manifest.annotations(row))
+            scores.append((agreed["dice_nucleus"], agreed["dice_cell"]))
             times.append(took)
         for region, column in zip(("nucleus", "whole cell"), np.transpose(scores), strict=True):
             low = f"{100 * np.mean(column < 0.8):.1f} % under 0.80"
             yield "wbc-zheng-1", part, f"{region} Dice", f"{np.mean(column):.4f}, {low}"
         yield "wbc-zheng-1", part, "CPU ms per image (median)", f"{np.median(times):.0f}"
         for k in np.argsort(np.min(scores, axis=1))[: N_WORST if worst else 0]:
-            image = read_image(folder / f"{first + 2 * k:03d}.bmp")
-            name = f"zheng_{np.min(scores[k]):.3f}_{first + 2 * k:03d}"
+            image = read_image(manifest.paths[rows[k]])
+            name = f"zheng_{np.min(scores[k]):.3f}_{manifest.image_ids[rows[k]]}"
             show(image, find_cells(image, method=method), worst, name)
-
-
-def leukocyte_boxes(path):
-    boxes = []
-    for item in ElementTree.parse(path).findall("object"):
-        if item.findtext("name") == "WBC":
-            corner = item.find("bndbox")
-            boxes.append(tuple(int(corner.findtext(k)) for k in ("ymin", "xmin", "ymax", "xmax")))
-    return boxes
 
 
 def measure_bccd(folder, method, worst):
     """Precision and recall of boxes at IoU 0.5, each drawn box matched once."""
-    for part, name in (("train.txt (tuned on)", "train.txt"), ("val.txt (reported)", "val.txt")):
-        hits = found = drawn = exact = 0
-        times = []
-        names = (folder / name).read_text().split()
-        for stem in names:
-            image = read_image(folder / "JPEGImages" / f"{stem}.jpg")
+    manifest = read_dataset(folder, "bccd")
+    for part, split in (("train.txt (tuned on)", "train"), ("val.txt (reported)", "val")):
+        agreed, times = [], []
+        for row in np.flatnonzero(manifest.frame["split"] == split):
+            image = read_image(manifest.paths[row])
             cells, took = timed(image, method)
-            left = leukocyte_boxes(folder / "Annotations" / f"{stem}.xml")
-            exact += len(left) == len(cells)
-            expected, before = len(left), hits
-            found, drawn = found + len(cells), drawn + len(left)
-            for cell in cells.cells:
-                best = max(left, key=lambda box, cell=cell: overlap(box, cell.box), default=None)
-                if best is not None and overlap(best, cell.box) >= 0.5:
-                    hits += 1
-                    left.remove(best)
-            if not hits - before == expected == len(cells):
-                show(image, cells, worst, f"bccd_{stem}")
+            found = agreement_of_cells(cells, manifest.annotations(row))
+            if not found["matched"] == found["drawn"] == found["found"]:
+                show(image, cells, worst, f"bccd_{Path(manifest.paths[row]).stem}")
+            agreed.append(found)
             times.append(took)
-        yield "bccd-trainval", part, "WBC precision at IoU 0.5", f"{hits / max(found, 1):.3f}"
-        yield "bccd-trainval", part, "WBC recall at IoU 0.5", f"{hits / drawn:.3f}"
-        yield (
-            "bccd-trainval",
-            part,
-            "WBC count exact",
-            f"{100 * exact / len(names):.1f} % of fields",
-        )
+        summed = summary_of_cells(pd.DataFrame(agreed))
+        exact = f"{100 * summed['count_exact']:.1f} % of fields"
+        yield "bccd-trainval", part, "WBC precision at IoU 0.5", f"{summed['precision']:.3f}"
+        yield "bccd-trainval", part, "WBC recall at IoU 0.5", f"{summed['recall']:.3f}"
+        yield "bccd-trainval", part, "WBC count exact", exact
         yield "bccd-trainval", part, "CPU ms per image (median)", f"{np.median(times):.0f}"
 
 

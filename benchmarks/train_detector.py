@@ -13,7 +13,6 @@ import argparse
 import copy
 import dataclasses
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from scipy import ndimage as ndi
 
+from hybridleuk.data.annotations.voc import read_voc
 from hybridleuk.data.artificial import LEUKOCYTES, draw_field, draw_patient
 from hybridleuk.data.images import read_image
 from hybridleuk.segmentation.detector import KINDS
@@ -54,12 +54,11 @@ def shrunk(image, radius):
 
 
 def from_bccd(folder, stem):
-    density, ratio = shrunk(read_image(folder / "JPEGImages" / f"{stem}.jpg"), BCCD_RADIUS)
-    boxes = {kind: [] for kind in KINDS}
-    for item in ElementTree.parse(folder / "Annotations" / f"{stem}.xml").findall("object"):
-        corner = item.find("bndbox")
-        box = [int(corner.findtext(k)) for k in ("ymin", "xmin", "ymax", "xmax")]
-        boxes[item.findtext("name")].append(box)
+    image = read_image(folder / "JPEGImages" / f"{stem}.jpg")
+    density, ratio = shrunk(image, BCCD_RADIUS)
+    drawn = read_voc(str(folder / "Annotations" / f"{stem}.xml"), image.shape[:2])
+    # The published weights were trained on the corners as the files have them, from 1.
+    boxes = {k: [np.add(c.box, (1, 1, 0, 0)) for c in drawn.of_kind(k)] for k in KINDS}
     boxes = {kind: np.array(b, float).reshape(-1, 4) * ratio for kind, b in boxes.items()}
     known = {"WBC": 1.0, "Platelets": 1.0, "RBC": float(len(boxes["RBC"]) > 0)}
     return Example("bccd", density, boxes, known)

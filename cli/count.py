@@ -15,9 +15,10 @@ from rich.table import Table
 from hybridleuk import progress
 from hybridleuk.exceptions import OutputError
 
+from .agreement import agreement_line, note_problems
 from .console import Outcome, current_screen
 from .images import read_images
-from .options import ImageOptions, ImageSources, Overwrite, ResourceOptions
+from .options import Annotations, ImageOptions, ImageSources, Overwrite, ResourceOptions
 from .outputs import (
     claim_directory,
     claim_file,
@@ -123,6 +124,7 @@ def count(
     listing: ImageOptions,
     resources: ResourceOptions,
     besides: BoxOptions,
+    annotations: Annotations = None,
     differential: Annotated[
         str | None,
         typer.Option(
@@ -142,21 +144,27 @@ def count(
 ) -> Outcome:
     """Count leukocytes, red cells and platelets in fields.
 
-    Where the images have groups, totals of each are written beside the output.
+    Where the images have groups, totals of each are written beside the output, and where people
+    drew cells on the images, how the counts agree with it.
     """
     require_suffix(output, ".csv")
     claim_file(output, overwrite=overwrite)
     besides.claim(overwrite=overwrite)
     beside = output.with_name(f"{output.stem}_groups.csv")
-    outputs = (output, beside, besides.boxes, besides.voc, besides.pictures)
+    agreed = output.with_name(f"{output.stem}_agreement.csv")
+    outputs = (output, beside, agreed, besides.boxes, besides.voc, besides.pictures)
     models = [] if differential is None else [differential]
     refuse_to_replace(models, outputs)
     model = None if differential is None else _loaded(differential, resources)
-    manifest, account = read_images(images, listing, resources, outputs=outputs, inputs=models)
+    manifest, account = read_images(
+        images, listing, resources, outputs=outputs, inputs=models, annotations=annotations
+    )
     besides.check(manifest)
     totals = None if manifest.groups is None else beside
     if totals is not None:
         claim_file(totals, overwrite=overwrite)
+    if manifest.annotated.any():
+        claim_file(agreed, overwrite=overwrite)
 
     from hybridleuk.counting import count_images
 
@@ -172,10 +180,14 @@ def count(
     if totals is not None and counts.groups is not None:
         groups = counts.groups
         write_file(totals, lambda path: groups.to_csv(path, index=False))
+    agreement = counts.agreement
+    if agreement is not None:
+        write_file(agreed, lambda path: agreement.to_csv(path, index=False))
     write_file(output, lambda path: counts.table.to_csv(path, index=False))
     written = {
         "output": output,
         "groups_file": totals,
+        "agreement_file": None if agreement is None else agreed,
         "boxes": besides.boxes,
         "voc": besides.voc,
         "pictures": besides.pictures,
@@ -273,7 +285,7 @@ def _outcome(counts: Counts, document: dict[str, Any]) -> Outcome:
     named = ", ".join(f"{name} {n:,}" for name, n in flags.most_common()) or "none"
     written = [
         str(document[key])
-        for key in ("output", "groups_file", "boxes", "voc", "pictures")
+        for key in ("output", "groups_file", "agreement_file", "boxes", "voc", "pictures")
         if document[key] is not None
     ]
     lines: list[RenderableType] = [
@@ -283,6 +295,13 @@ def _outcome(counts: Counts, document: dict[str, Any]) -> Outcome:
     ]
     groups = {} if counts.groups is None else _groups(counts.groups)
     found = {**numbers, **groups, "flags": dict(flags)}
+    if counts.agreement is not None:
+        from hybridleuk.segmentation.agreement import summary_of_counts
+
+        summed = summary_of_counts(counts.agreement)
+        note_problems(counts.agreement)
+        found["agreement"] = summed
+        lines[1:1] = [agreement_line(kind, row) for kind, row in summed.items()]
     if kinds:
         found["differential"] = kinds
     return Outcome({**document, **found}, lines)

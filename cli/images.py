@@ -90,6 +90,7 @@ def read_images(
     outputs: Iterable[Path | None] = (),
     inputs: Iterable[str] = (),
     labels: bool = False,
+    annotations: Path | None = None,
     per_class: int | None = None,
     seed: int = 0,
 ) -> tuple[Manifest, Account]:
@@ -107,6 +108,8 @@ def read_images(
         What is read besides the images.
     labels : bool, default False
         Whether the command needs a class for each image.
+    annotations : Path, optional
+        What people drew on the images, where the sources do not tell.
     per_class : int, optional
         Draw so many images of each class.
     seed : int, default 0
@@ -127,7 +130,10 @@ def read_images(
             group_regex=options.group_regex,
             dataset=options.dataset,
         )
-    _guard(sources, listed, [*inputs, *options.files], outputs)
+    drawn_on = [] if annotations is None else [str(annotations)]
+    if annotations is not None:
+        listed = listed.with_annotations(annotations)
+    _guard(sources, listed, [*inputs, *options.files, *drawn_on], outputs)
     found = listed.n_found
     if not found:
         raise ManifestError(
@@ -157,6 +163,7 @@ def _guard(
     outputs: Iterable[Path | None],
 ) -> None:
     """Make sure that nothing which is read, or was found and cannot be, is replaced."""
+    from hybridleuk.data.listing import DRAWN
     from hybridleuk.data.skipped import SKIPPED
 
     typed = [sources] if isinstance(sources, str) else sources
@@ -165,7 +172,8 @@ def _guard(
     given = [path for path in outputs if path is not None]
     lists = [path.parent / SKIPPED for path in given if not path.is_dir()]
     refuse_to_replace([*typed, *inputs], [*given, *lists])
-    refuse_to_replace([*listed.paths, *damaged], given)
+    drawn = [path for name in DRAWN if name in listed.frame for path in listed.frame[name].dropna()]
+    refuse_to_replace([*listed.paths, *damaged, *drawn], given)
 
 
 def _source(sources: str | Sequence[str]) -> str | list[str]:
@@ -208,6 +216,7 @@ def _report(account: Account, options: ImageOptions, manifest: Manifest) -> None
     parts = [f"{account.rows:,} images"]
     parts += [f"{len(manifest.classes)} classes"] if manifest.classes else []
     parts += [] if manifest.groups is None else [f"{len(set(manifest.groups)):,} groups"]
+    parts += [f"cells drawn on {n:,}"] if (n := int(manifest.annotated.sum())) else []
     parts += (
         [f"{len(account.skipped):,} of {account.found:,} files skipped"] if account.skipped else []
     )

@@ -15,6 +15,7 @@ from .declare import arguments_as_typed
 from .weights import DEFAULT_BACKBONE, WORDS, pair_weights
 
 __all__ = [
+    "Annotations",
     "DirectoryOutput",
     "FeatureKind",
     "FeatureOptions",
@@ -79,6 +80,17 @@ ImageSources = Annotated[
         metavar="IMAGES...",
         help=f"{_WHAT_IMAGES}; or a flat folder, a pattern, or image files.",
         show_default=False,
+    ),
+]
+Annotations = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        metavar="FILE|DIR",
+        help="Cells that people drew, to compare with: a COCO file, a CSV of centers (image, x, y, "
+        "kind), or a folder or archive of VOC files, centers or masks called as the images are.",
+        show_default=False,
+        rich_help_panel=_IMAGES,
     ),
 ]
 Overwrite = Annotated[

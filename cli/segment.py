@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .agreement import agreement_line, note_problems
 from .console import Outcome
 from .images import read_images
 from .options import (
+    Annotations,
     DirectoryOutput,
     ImageOptions,
     ImageSources,
@@ -18,6 +20,9 @@ from .options import (
     check_length,
 )
 from .outputs import claim_directory
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["EXAMPLE", "segment"]
 
@@ -31,6 +36,7 @@ def segment(
     output: DirectoryOutput,
     listing: ImageOptions,
     resources: ResourceOptions,
+    annotations: Annotations = None,
     method: Annotated[
         Literal["otsu", "hsv"],
         typer.Option(help="How nuclei are found; hsv is a published baseline."),
@@ -45,9 +51,14 @@ def segment(
     ] = None,
     overwrite: Overwrite = False,
 ) -> Outcome:
-    """Find leukocytes; write masks, overlays and one row of measurements per cell."""
+    """Find leukocytes; write masks, overlays and one row of measurements per cell.
+
+    Where people drew cells on the images, what was found is compared with it.
+    """
     claim_directory(output, finished=_FINISHED, unfinished=_UNFINISHED, overwrite=overwrite)
-    manifest, account = read_images(images, listing, resources, outputs=[output])
+    manifest, account = read_images(
+        images, listing, resources, outputs=[output], annotations=annotations
+    )
 
     from hybridleuk.morphology.files import segment_images
 
@@ -66,6 +77,7 @@ def segment(
         flag for text in result.index["flags"] for flag in filter(None, text.split(";"))
     )
     counted = ", ".join(f"{name} {n:,}" for name, n in flags.most_common()) or "none"
+    agreement, shown = _agreement(result.agreement)
     return Outcome(
         {
             "output": output,
@@ -74,10 +86,27 @@ def segment(
             "n_cells": result.n_cells,
             "flags": dict(flags),
             "contact_sheet": result.contact_sheet,
+            "agreement": agreement,
         },
         [
             f"{result.n_cells:,} cells in {len(result.index):,} images",
             f"Images with flags: {counted}",
+            *shown,
             f"Masks, overlays and tables in {output}; look at {result.contact_sheet} first",
         ],
     )
+
+
+def _agreement(table: pd.DataFrame | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """Sum up how what was found agrees with what people drew, for programs and for people."""
+    if table is None:
+        return None, []
+    from hybridleuk.segmentation.agreement import summary_of_cells
+
+    found = summary_of_cells(table)
+    unused = note_problems(table)
+    shown = [agreement_line("leukocytes", found)]
+    for name in ("dice_nucleus", "dice_cell"):
+        if found[name] is not None:
+            shown.append(f"Mean {name.replace('dice_', 'Dice of the ')}: {found[name]:.3f}")
+    return found | {"n_problems": unused}, shown

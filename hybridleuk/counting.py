@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from hybridleuk import progress
+from hybridleuk.data.annotations.records import AnnotationError, counted_as
 from hybridleuk.data.images import RGBImage, read_image
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.exceptions import InputError
 from hybridleuk.prediction import predict_images
-from hybridleuk.segmentation.fields import FieldCell, FieldCount, iter_counts
+from hybridleuk.segmentation.agreement import agreement_of_counts
+from hybridleuk.segmentation.fields import KINDS, FieldCell, FieldCount, iter_counts
 from hybridleuk.segmentation.stain import estimate_background
 
 __all__ = ["CONTEXT", "Counts", "count_images", "crop_around", "voc_document"]
@@ -50,12 +52,16 @@ class Counts:
         the manifest has no groups.
     totals : dict of str to int
         Every count summed over all fields.
+    agreement : DataFrame or None
+        Where people drew cells on fields: ``path``, ``kind``, ``drawn``, ``found``, ``matched``,
+        ``problem``, a row for each kind that somebody drew in any of them.
     """
 
     fields: tuple[FieldCount, ...]
     table: pd.DataFrame
     groups: pd.DataFrame | None
     totals: dict[str, int]
+    agreement: pd.DataFrame | None = None
 
     def boxes(self) -> list[dict[str, Any]]:
         """List each cell: ``path``, ``kind``, ``x0``, ``y0``, ``x1``, ``y1``, ``score``.
@@ -123,7 +129,35 @@ def count_images(
         table = pd.concat([table, decided, _shares(decided)], axis=1)
     groups = None if manifest.groups is None else _totals(numbers, manifest)
     totals = {str(name): int(number) for name, number in numbers.sum().items()}
-    return Counts(fields, table, groups, totals)
+    return Counts(fields, table, groups, totals, _agreement(manifest, fields))
+
+
+def _agreement(manifest: Manifest, fields: Sequence[FieldCount]) -> pd.DataFrame | None:
+    """Hold the counts against what is drawn on the fields; None where nothing is."""
+    rows: list[dict[str, Any]] = []
+    unknown: set[str] = set()
+    for row in np.flatnonzero(manifest.annotated).tolist():
+        path = str(manifest.paths[row])
+        try:
+            drawn = manifest.annotations(row)
+        except AnnotationError as error:
+            rows.append({"path": path, "kind": "", "problem": str(error)})
+            continue
+        unknown |= {cell.kind for cell in drawn.cells if counted_as(cell.kind) is None}
+        problem = " ".join(drawn.problems)
+        agreed = agreement_of_counts(fields[row], drawn)
+        rows += [{"path": path} | found | {"problem": problem} for found in agreed]
+    if not rows:
+        return None
+    if unknown:
+        progress.note(
+            f"Drawn cells called {', '.join(sorted(unknown))} are of no kind that is counted; they "
+            "are left out of the comparison."
+        )
+    columns = ["path", "kind", "drawn", "found", "matched", "problem"]
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:5], "Int64"))
+    known = [kind for kind in KINDS if table.loc[table["kind"] == kind, "drawn"].sum()]
+    return table[table["kind"].isin(["", *known])].reset_index(drop=True)
 
 
 def crop_around(image: RGBImage, cell: FieldCell, context: float = CONTEXT) -> RGBImage:

@@ -36,7 +36,7 @@ class FeatureTable:
     Attributes
     ----------
     identity : DataFrame of n rows
-        The columns of :attr:`hybridleuk.Manifest.frame`.
+        The columns ``image_id`` to ``sha256`` of :attr:`hybridleuk.Manifest.frame`.
     blocks : mapping of str to DataFrame of n rows
         ``"morphology"`` and ``"embedding__<backbone>__<view>"``, in that order.
     provenance : mapping

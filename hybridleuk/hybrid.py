@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
-from hybridleuk.data.manifest import Manifest
+from hybridleuk.data.manifest import COLUMNS, Manifest
 from hybridleuk.embeddings.backbones import BackboneLike, backbone_name, backbones_of
 from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
@@ -189,7 +189,8 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         for extractor in extractors.values():  # weights that cannot be had are said at once
             extractor.fit(images)
         blocks = {name: _block(extractor, images) for name, extractor in extractors.items()}
-        identity = X.frame if isinstance(X, Manifest) else pd.DataFrame(index=range(len(images)))
+        known = isinstance(X, Manifest)
+        identity = X.frame[list(COLUMNS)] if known else pd.DataFrame(index=range(len(images)))
         return FeatureTable(identity, blocks, self._provenance(extractors))
 
     def extractors(self) -> dict[str, MorphologyFeatures | DeepEmbeddings]:

@@ -6,39 +6,30 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hybridleuk import progress
-from hybridleuk.data.contents import is_folder
-from hybridleuk.data.scan import (
-    decode_new,
-    inspect_files,
-    is_clutter,
-    make_image_ids,
-    top_folder,
-    walk,
+from hybridleuk.data.listing import (
+    COLUMNS,
+    DRAWN,
+    completed_rows,
+    folder_rows,
+    paths_below,
+    table_rows,
 )
-from hybridleuk.data.skipped import readable_path, skipped_table
-from hybridleuk.data.tables import (
-    TABLES,
-    check_complete,
-    check_image_ids,
-    check_paths,
-    find_groups,
-    match_groups,
-    note_conflicts,
-    read_table,
-    why_stray,
-)
+from hybridleuk.data.scan import decode_new, is_clutter
+from hybridleuk.data.skipped import skipped_table
+from hybridleuk.data.tables import check_paths, find_groups, match_groups
 from hybridleuk.exceptions import ManifestError
+
+if TYPE_CHECKING:
+    from hybridleuk.data.annotations.records import ImageAnnotations
 
 __all__ = ["COLUMNS", "GroupKind", "Manifest"]
 
-COLUMNS = ("image_id", "path", "label", "group", "split", "sha256")
 GroupKind = Literal["patient", "pseudo", "none"]
 
 
@@ -53,7 +44,8 @@ class Manifest:
     ----------
     frame : DataFrame
         Columns ``image_id`` (unique, fit for a file name), ``path``, ``label``, ``group``,
-        ``split`` (each text, or missing), ``sha256``.
+        ``split`` (each text, or missing), ``sha256``; where cells are drawn on images also
+        ``annotations`` and ``mask``, paths of files or missing.
     skipped : DataFrame
         Columns ``path`` (bytes that are no text as U+FFFD), ``reason``, ``group`` (or None): files
         that were found and cannot be used.
@@ -178,28 +170,10 @@ class Manifest:
             Applied to each path relative to `folder`; its group named ``group``, or its first
             group, is the image's group.
         """
-        if not is_folder(folder):
-            raise ManifestError(f"{folder}: no such folder.")
-        root = top_folder(Path(folder))
-        files, ignored = walk(root)
-        if not files:
-            hidden = f" but {ignored} hidden ones" if ignored else ""
-            raise ManifestError(
-                f"{root}: no files in it{hidden}; expected images, or one sub-folder "
-                "of images per class."
-            )
-        relative = [file.relative_to(root) for file in files]
-        labelled = any(len(file.parts) > 1 for file in relative)
-        labels = [file.parts[0] if len(file.parts) > 1 else None for file in relative]
-        # As objects: the text of pandas takes no file names that are not valid UTF-8.
-        columns = {"path": [str(file) for file in files], "label": labels}
-        rows = pd.DataFrame(columns, dtype=object)
-        stray = rows["label"].isna() & labelled
-        skipped = [(path, why_stray(path)) for path in rows.loc[stray, "path"]]
-        for path, reason in skipped:
-            if Path(path).suffix.lower() in TABLES:
-                progress.note(f"{readable_path(path)} was not used: {reason}.")
-        manifest = _assembled(cls, rows[~stray], root, skipped=skipped, ignored=ignored)
+        listed = folder_rows(folder)
+        manifest = _assembled(
+            cls, listed.rows, listed.root, skipped=listed.skipped, ignored=listed.ignored
+        )
         return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
 
     @classmethod
@@ -245,7 +219,9 @@ class Manifest:
     ) -> Manifest:
         """Read a CSV or Parquet manifest with a column ``path``, relative to the manifest.
 
-        The columns ``label``, ``group``, ``split`` and ``image_id`` are used where present.
+        The columns ``label``, ``group``, ``split`` and ``image_id`` are used where present, and
+        ``annotations`` and ``mask``: files in which cells of the image are drawn, for some rows or
+        all (see :meth:`annotations`).
 
         Raises
         ------
@@ -254,26 +230,7 @@ class Manifest:
             have a label or a group.
         """
         source = Path(path)
-        rows = read_table(source)
-        if "path" not in rows:
-            raise ManifestError(
-                f"{source}: no column 'path'; found {', '.join(map(str, rows.columns))}."
-            )
-        if group_column is not None:
-            if group_column not in rows:
-                raise ManifestError(
-                    f"{source}: no column {group_column!r} for the groups; "
-                    f"found {', '.join(map(str, rows.columns))}."
-                )
-            rows["group"] = rows[group_column]
-        if rows.empty:
-            raise ManifestError(f"{source}: no rows; expected one per image.")
-        if rows["path"].isna().any():
-            raise ManifestError(f"{source}: {rows['path'].isna().sum()} rows have no path.")
-        rows["path"] = _absolute(source.parent / name for name in rows["path"])
-        check_paths(rows["path"], str(source))
-        for name in ("label", "group"):
-            check_complete(rows, name, source)
+        rows = table_rows(source, group_column)
         kind: GroupKind = "patient" if "group" in rows and rows["group"].notna().all() else "none"
         manifest = _assembled(cls, rows, source.parent, group_kind=kind)
         return manifest if group_regex is None else manifest.with_groups(regex=group_regex)
@@ -304,6 +261,44 @@ class Manifest:
             skipped = skipped.assign(group=pd.Series(found, dtype=object))
         frame = self.frame.assign(group=column)
         return replace(self, frame=frame, skipped=skipped, group_kind=kind, group_rule=rule)
+
+    @property
+    def annotated(self) -> npt.NDArray[np.bool_]:
+        """Whether a file tells what is drawn on each image."""
+        known = self.frame.reindex(columns=list(DRAWN)).notna().any(axis=1)
+        return known.to_numpy(dtype=bool)
+
+    def annotations(self, row: int) -> ImageAnnotations:
+        """Read what people drew on an image: cells with kind, box, center, and outlines.
+
+        Raises
+        ------
+        AnnotationError
+            Its file cannot be used; the message says why.
+        """
+        from hybridleuk.data.annotations.reading import annotations_of
+
+        return annotations_of({str(k): v for k, v in self.frame.iloc[row].items()})
+
+    def with_annotations(self, source: str | os.PathLike[str]) -> Manifest:
+        """Return the same images with what is drawn on them.
+
+        Parameters
+        ----------
+        source : path
+            A COCO file, a CSV of centers (``image,x,y,kind``), or a folder or archive of VOC files,
+            centers or masks that are called as the images are.
+
+        Raises
+        ------
+        AnnotationError
+            Nothing in it belongs to any image, or several files fit one.
+        """
+        from hybridleuk.data.annotations.attaching import find_annotations
+
+        found = find_annotations(list(self.paths), list(self.image_ids), source)
+        drawn = pd.DataFrame(found, columns=list(DRAWN), dtype=object)
+        return replace(self, frame=self.frame.assign(**{n: drawn[n] for n in DRAWN}))
 
     def subset(self, index: Any) -> Manifest:
         """Return the rows that a boolean or integer `index` picks; skipped files stay listed."""
@@ -356,14 +351,15 @@ class Manifest:
         return replace(self, frame=kept, skipped=skipped)
 
     def _relative(self, paths: Iterable[str]) -> list[str]:
-        return [Path(os.path.relpath(path, self.root)).as_posix() for path in paths]
+        return [str(path) for path in paths_below(self.root, pd.Series(list(paths), dtype=object))]
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV manifest whose paths are relative to it."""
         target = Path(path)
         folder = target.resolve().parent
-        relative = [Path(os.path.relpath(name, folder)).as_posix() for name in self.paths]
-        self.frame.assign(path=relative).to_csv(target, index=False)
+        paths = [name for name in ("path", *DRAWN) if name in self.frame]
+        table = self.frame.assign(**{n: paths_below(folder, self.frame[n]) for n in paths})
+        table.to_csv(target, index=False)
 
 
 def _assembled(
@@ -375,23 +371,7 @@ def _assembled(
     ignored: int = 0,
     group_kind: GroupKind = "none",
 ) -> Manifest:
-    frame = rows.reset_index(drop=True).copy()
-    frame["path"] = _absolute(frame["path"])
-    digests, reasons = inspect_files(list(frame["path"]))
-    frame["sha256"] = digests
-    if "image_id" in frame and frame["image_id"].notna().all():
-        check_image_ids(frame["image_id"])
-    else:
-        frame["image_id"] = make_image_ids(frame["path"], root)
-    for name in ("label", "group", "split"):
-        values = frame[name] if name in frame else pd.Series([None] * len(frame), dtype=object)
-        frame[name] = [None if pd.isna(value) else str(value) for value in values]
-    ordered = frame[list(COLUMNS)].astype(object)
-    note_conflicts(ordered)
+    frame, reasons = completed_rows(rows, root)
     left_out = skipped_table((path, reason, None) for path, reason in skipped)
-    manifest = cls(ordered, left_out, ignored, Path(root), group_kind)
+    manifest = cls(frame, left_out, ignored, Path(root), group_kind)
     return manifest.without({i: r for i, r in enumerate(reasons) if r is not None})
-
-
-def _absolute(paths: Iterable[str | Path]) -> pd.Series:
-    return pd.Series([os.path.abspath(path) for path in paths], dtype=object)

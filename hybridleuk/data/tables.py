@@ -16,6 +16,7 @@ from hybridleuk.exceptions import ManifestError
 __all__ = [
     "TABLES",
     "check_complete",
+    "check_existing",
     "check_image_ids",
     "check_paths",
     "find_groups",
@@ -56,10 +57,15 @@ def check_paths(paths: pd.Series, source: str) -> None:
             f"{source}: {len(repeated)} image(s) listed twice, first {repeated.iloc[0]}; "
             "list each image once."
         )
+    check_existing(paths, f"{source}:")
+
+
+def check_existing(paths: pd.Series, where: str) -> None:
+    """Refuse files that are not there."""
     missing = [path for path in paths if not content_exists(path)]
     if missing:
         raise ManifestError(
-            f"{source}: {len(missing)} of {len(paths)} files do not exist, first {missing[0]}; "
+            f"{where} {len(missing)} of {len(paths)} files do not exist, first {missing[0]}; "
             "paths are relative to the manifest."
         )
 

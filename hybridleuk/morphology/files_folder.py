@@ -17,6 +17,7 @@ from hybridleuk.exceptions import OutputError
 from hybridleuk.morphology.catalogue import MORPHOLOGY_VERSION
 
 __all__ = [
+    "AGREEMENT",
     "CELLS",
     "FINISHED",
     "FOLDERS",
@@ -34,6 +35,7 @@ FINISHED = "index.csv"
 STARTED = "segmentation.json"
 CELLS = "cells.parquet"
 SHEET = "contact_sheet.jpg"
+AGREEMENT = "agreement.csv"
 FOLDERS = ("regions", "instances", "overlays")
 KINDS = {"regions": "png", "instances": "png", "overlay": "jpg"}
 
@@ -96,7 +98,7 @@ def _document(settings: Settings, manifest: Manifest) -> str:
 def _clear(folder: Path) -> None:
     """Remove what the run wrote whose list lies there; the mark of a finished run goes first."""
     pictures = _written(folder)
-    for name in (FINISHED, SHEET, CELLS, *pictures):
+    for name in (FINISHED, SHEET, CELLS, AGREEMENT, *pictures):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from hybridleuk import progress
 from hybridleuk.data.contents import open_content, read_content
 from hybridleuk.data.datasets.card import Part
+from hybridleuk.data.datasets.drawn import drawn_columns
 from hybridleuk.data.datasets.recognition import ENOUGH, Found, Recognition, read_name, recognise
 from hybridleuk.data.manifest import Manifest
 from hybridleuk.data.skipped import skipped_table
@@ -137,7 +138,7 @@ def _of_files(found: Recognition, files: Sequence[Found]) -> Manifest:
 
 
 def _told(manifest: Manifest, found: Recognition, files: Sequence[Found]) -> Manifest:
-    """Add what the files of a data set tell: patients, if all do, and splits."""
+    """Add what the files of a data set tell: splits, drawn cells, and patients if all do."""
     told = {os.path.abspath(f.path): f for f in files}
 
     def column(name: str, paths: Iterable[str]) -> pd.Series:
@@ -146,9 +147,13 @@ def _told(manifest: Manifest, found: Recognition, files: Sequence[Found]) -> Man
         )
 
     groups = column("group", manifest.paths)
+    drawn = drawn_columns(found, [told[path] for path in manifest.paths if path in told])
+    frame = manifest.frame.assign(split=column("split", manifest.paths))
+    for name, paths in drawn.items():
+        frame[name] = pd.Series(list(manifest.paths), dtype=object).map(paths.get)
     known = replace(
         manifest,
-        frame=manifest.frame.assign(split=column("split", manifest.paths)),
+        frame=frame,
         ignored=found.ignored,
         root=found.root,
     )

@@ -95,3 +95,38 @@ def test_a_table_of_labels_that_is_none(draw):
     (root / "Class Labels of Dataset 1.csv").write_text("only one column\n1\n")
     with pytest.raises(ManifestError, match=r"1 column\(s\); expected 2"):
         read_dataset(root)
+
+
+def drawn_names(manifest, column):
+    paths = zip(manifest.paths, manifest.frame[column], strict=True)
+    return {Path(image).name: Path(drawn).name for image, drawn in paths}
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "stems", "suffixes"),
+    [
+        ("bccd", "annotations", [f"BloodImage_0000{i}" for i in range(3)], (".jpg", ".xml")),
+        ("all-idb1", "annotations", ["Im001_1", "Im002_1", "Im034_0"], (".jpg", ".xyc")),
+        ("zheng-1", "mask", ["001", "002", "003"], (".bmp", ".png")),
+        ("zheng-2", "mask", ["001", "002", "003"], (".bmp", ".png")),
+    ],
+)
+def test_what_is_drawn_on_images_comes_along(draw, name, column, stems, suffixes):
+    manifest = read_dataset(draw(name))
+    image, drawn = suffixes
+    assert drawn_names(manifest, column) == {stem + image: stem + drawn for stem in stems}
+    assert manifest.annotated.all()
+
+
+def test_lisc_has_fields_of_one_number_and_masks_in_folders_of_kinds(draw):
+    frame = read_dataset(draw("lisc")).frame
+    pairs = zip(map(Path, frame["path"]), map(Path, frame["mask"]), strict=True)
+    folders = {image.parent.name: mask.parents[1].name for image, mask in pairs}
+    assert folders == {"Baso": "Baso", "eosi": "eosi", "mixt": "mixt"}
+
+
+def test_centers_of_lymphoblasts_of_all_idb1(draw):
+    manifest = read_dataset(draw("all-idb1"))
+    cells = [manifest.annotations(row).cells for row in range(3)]
+    assert [len(found) for found in cells] == [1, 1, 0]
+    assert cells[0][0].center == (7, 12)

@@ -1,0 +1,1 @@
+"""What people drew on images: cells as boxes, centers and masks."""
