@@ -171,6 +171,7 @@ def compare(
     check_folds(manifest, split, folds, seed, validation=validation, shared_groups=shared_groups)
     check_candidates(chosen, manifest.paths, parameters | {"random_state": seed}, features)
     external, others = _external(test or [], output, listing, resources)
+    _check_asked(manifest, external, priced, positive)
 
     from hybridleuk.candidates import compare as compare_candidates
 
@@ -275,6 +276,21 @@ def _costs(path: Path) -> Costs:
     return read_costs(path)
 
 
+def _check_asked(
+    manifest: Manifest,
+    external: dict[str, Manifest],
+    costs: Costs | None,
+    positive: Sequence[str] | None,
+) -> None:
+    """Find classes that are not there before anything slow, and before older results are gone."""
+    from hybridleuk.evaluation.compare import check_external, check_wishes
+
+    labels = () if manifest.labels is None else manifest.labels
+    check_wishes(labels, costs, positive or None)
+    for name, other in external.items():
+        check_external(name, other, labels)
+
+
 def _check_own(chosen: Sequence[str], parameters: dict[str, Any]) -> None:
     """Load candidates of one's own before anything slow."""
     from hybridleuk.models.named import is_own, load_candidate
@@ -314,7 +330,7 @@ def _external(
             outputs=[output],
             labels=True,
         )
-        name = Path(source).stem or source
+        name = (Path(source).name if Path(source).is_dir() else Path(source).stem) or source
         manifests[name if name not in manifests else source] = manifest
         total = account if total is None else total + account
     return manifests, total

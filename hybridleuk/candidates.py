@@ -103,9 +103,12 @@ def compare(
     Comparison
     """
     from hybridleuk.evaluation.compare import check_external, check_wishes, compare_estimators
+    from hybridleuk.evaluation.leakage import check_unfitted
 
     features.setdefault("random_state", seed)
     estimators = make_candidates(candidates, finetuning=finetuning, **features)
+    for name, estimator in estimators.items():
+        check_unfitted(name, estimator)
     cache = features.get("cache", "default")
     checked = manifest.checked(cache=cache)
     if group_rule:

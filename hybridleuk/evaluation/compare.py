@@ -30,6 +30,7 @@ from hybridleuk.evaluation.crossval import (
 )
 from hybridleuk.evaluation.decision_curve import check_positive
 from hybridleuk.evaluation.folds import Validation, draw_folds, kinds_of
+from hybridleuk.evaluation.leakage import check_unfitted
 from hybridleuk.evaluation.learning_curve import learn
 from hybridleuk.evaluation.probes import Probe
 from hybridleuk.evaluation.resampling import Resamples
@@ -131,12 +132,17 @@ def compare_estimators(
     Raises
     ------
     InputError
-        There is no candidate, one gives no probabilities, or `split` is unknown.
+        There is no candidate, one is no classifier, fails or gives no probabilities, or `split` is
+        unknown.
     SplitError
         Labels or groups do not allow the split.
     """
     if not estimators:
         raise InputError("No candidate given; expected at least one classifier.")
+    for name, estimator in estimators.items():
+        check_unfitted(name, estimator)
+    if n_draws < 2:
+        raise InputError(f"n_draws is {n_draws}; expected 2 at least, better 1000.")
     study = _study(manifest)
     check_wishes(study.labels, costs, positive)
     kinds = kinds_of(split, grouped=study.groups is not None)

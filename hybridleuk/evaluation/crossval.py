@@ -12,11 +12,11 @@ on how many run at once.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,10 +24,9 @@ import joblib
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from hybridleuk.data.fitting import fit_with_groups
 from hybridleuk.data.images import read_image
 from hybridleuk.data.splits import Fold, check_disjoint
 from hybridleuk.evaluation.checkpoints import Checkpoints, FoldResult, fingerprint
@@ -35,7 +34,7 @@ from hybridleuk.evaluation.folds import draw_folds
 from hybridleuk.evaluation.leakage import check_unfitted
 from hybridleuk.evaluation.probes import Answer, Probe, applicable
 from hybridleuk.evaluation.size import size_of
-from hybridleuk.exceptions import InputError, SplitError
+from hybridleuk.exceptions import HybridLeukError, InputError, SplitError
 
 __all__ = [
     "OutOfFold",
@@ -50,6 +49,7 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 TIMED_IMAGES = 16
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def fit_and_score(
         return replace(known, answers=answers)
     training = checkpoints.training_folder(key)
     with threadpool_limits(1, user_api="blas"):
-        fitted, seconds = _fitted(_prepared(estimator, training), study, train, grouped)
+        fitted, seconds = _fitted(name, _prepared(estimator, training), study, train, grouped)
         if known is None:
             probabilities = _probabilities(name, fitted, tested.images[rows], study.classes)
             known = FoldResult(probabilities, seconds)
@@ -282,25 +282,29 @@ def _prepared(estimator: Any, training: Any) -> Any:
     return prepared
 
 
-def _fitted(estimator: Any, study: Study, train: Array, grouped: bool) -> tuple[Any, float]:
-    parameter = _groups_parameter(estimator)
-    given = {}
-    if grouped and study.groups is not None and parameter is not None:
-        given[parameter] = study.groups[train]
+def _fitted(
+    name: str, estimator: Any, study: Study, train: Array, grouped: bool
+) -> tuple[Any, float]:
+    groups = study.groups[train] if grouped and study.groups is not None else None
     start = time.perf_counter()
-    fitted = estimator.fit(study.images[train], study.labels[train], **given)
+    with _named(name, "fitted"):
+        fitted = fit_with_groups(estimator, study.images[train], study.labels[train], groups)
     return fitted, time.perf_counter() - start
 
 
-def _groups_parameter(estimator: Any) -> str | None:
-    """Name under which ``fit`` takes groups, if it does; a pipeline hands them to its last step."""
-    if isinstance(estimator, Pipeline):
-        step, last = estimator.steps[-1]
-        inner = _groups_parameter(last)
-        return None if inner is None else f"{step}__{inner}"
-    if isinstance(estimator, BaseSearchCV):
-        return "groups"
-    return "groups" if "groups" in inspect.signature(estimator.fit).parameters else None
+@contextmanager
+def _named(name: str, done: str) -> Iterator[None]:
+    """Say which candidate failed, in a sentence, where scikit-learn says only what it was given."""
+    try:
+        yield
+    except HybridLeukError:
+        raise
+    except (ValueError, TypeError) as error:
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        raise InputError(
+            f"The candidate {name!r} failed while it was {done} ({type(error).__name__}: {first}); "
+            "mend it or leave it out. What was computed is kept."
+        ) from error
 
 
 def _probabilities(name: str, fitted: Any, images: Array, classes: list[str]) -> Array:
@@ -309,12 +313,25 @@ def _probabilities(name: str, fitted: Any, images: Array, classes: list[str]) ->
             f"The candidate {name!r} gives no probabilities (no predict_proba); wrap it in "
             "sklearn.calibration.CalibratedClassifierCV."
         )
-    given = np.asarray(fitted.predict_proba(images), dtype=np.float64)
-    if not np.isfinite(given).all():
-        raise InputError(f"The candidate {name!r} gave probabilities that are not numbers.")
+    with _named(name, "asked"):
+        given = np.asarray(fitted.predict_proba(images), dtype=np.float64)
+    _check_probabilities(name, given)
     aligned = np.zeros((len(given), len(classes)))
     aligned[:, np.searchsorted(classes, [str(label) for label in fitted.classes_])] = given
     return aligned
+
+
+def _check_probabilities(name: str, given: Array) -> None:
+    if not np.isfinite(given).all():
+        raise InputError(f"The candidate {name!r} gave probabilities that are not numbers.")
+    sums = given.sum(axis=1)
+    if given.min() < -_ROUNDING or np.abs(sums - 1).max() > _ROUNDING:
+        worst = sums[np.abs(sums - 1).argmax()]
+        raise InputError(
+            f"The candidate {name!r} gave probabilities from {given.min():.3g} to "
+            f"{given.max():.3g} that sum to {worst:.3g} for one image; expected 0 to 1, and a sum "
+            "of 1."
+        )
 
 
 def _milliseconds(fitted: Any, images: Array) -> float:

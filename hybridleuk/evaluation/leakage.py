@@ -13,7 +13,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 
-from hybridleuk.exceptions import SplitError
+from hybridleuk.exceptions import InputError, SplitError
 
 __all__ = ["check_unfitted", "fitted_parts"]
 
@@ -21,13 +21,20 @@ _DEEPEST = 8
 
 
 def check_unfitted(name: str, estimator: Any) -> None:
-    """Refuse a candidate that is still fitted after it was cloned.
+    """Refuse a candidate that is no classifier, or that is still fitted after it was cloned.
 
     Raises
     ------
+    InputError
+        It cannot be fitted or cloned.
     SplitError
         Some part of it was fitted before the folds were drawn, and would stay so.
     """
+    if isinstance(estimator, type) or not all(hasattr(estimator, n) for n in ("fit", "get_params")):
+        raise InputError(
+            f"The candidate {name!r} is {estimator!r}; expected a scikit-learn classifier, such as "
+            "RandomForestClassifier(), with its brackets."
+        )
     found = next(fitted_parts(clone(estimator)), None)
     if found is not None:
         raise SplitError(

@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 
 LEVEL = 0.95
 _ROUNDS = 50
+_HALVINGS = 30
 _EPSILON = 1e-12
 
 
@@ -157,6 +158,24 @@ class Resamples:
             doubt=doubt,
         )
 
+    def p_value(self, differences: Array) -> float:
+        """Test whether a mean over classes differs from zero, by its interval.
+
+        The interval of :meth:`interval` at the level one less this value ends at zero, so that
+        test and interval never contradict each other, however few units there are.
+
+        Parameters
+        ----------
+        differences : ndarray of shape (1 + n_draws,)
+            The estimate first.
+        """
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            level = (low + high) / 2
+            found = self.interval(differences, level=level, bounded=False)
+            low, high = (level, high) if found.low > 0 or found.high < 0 else (low, level)
+        return 1 - low
+
     def positive(self, values: Array, *, level: float = LEVEL) -> Estimate:
         """Make an estimate of an error: a mean over images that is never below zero.
 
@@ -218,7 +237,8 @@ def interval(
     of the draws are not used: where few groups hold all errors they are too narrow.
 
     A proportion that is 1 (or 0) in every draw gets the exact bound of that many independent units
-    (Clopper and Pearson 1934), because a bootstrap of faultless results has no width. A class with
+    (Clopper and Pearson 1934), because a bootstrap of faultless results has no width; and so, on
+    both sides, does a mean over classes that are all faultless or never right. A class with
     a single unit tells nothing of other units: whatever it may be for them is added on both sides
     of a mean over classes.
 
@@ -257,7 +277,8 @@ def interval(
         return Estimate(estimate, np.nan, np.nan)
     counts = np.atleast_1d(np.asarray(units, dtype=np.float64))
     counts = counts[counts > 0]
-    if bounded and np.ptp(draws) < _EPSILON and min(estimate, 1 - estimate) < _EPSILON:
+    at_an_end = min(estimate, 1 - estimate) < _EPSILON
+    if bounded and np.ptp(draws) < _EPSILON and (at_an_end or n_images is None):
         alike = len(counts) ** 2 / (1 / counts).sum()
         reach = 1 - ((1 - level) / 2) ** (1 / (alike if most is None else min(alike, most)))
         return Estimate(estimate, max(0.0, estimate - reach), min(1.0, estimate + reach))

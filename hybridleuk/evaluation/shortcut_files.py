@@ -25,6 +25,7 @@ Mask = npt.NDArray[np.bool_]
 _TABLE = 64  # entries of a quantisation table
 _INK_LEVEL, _INK_SPREAD = 60, 12  # black: no channel above, none further from another
 _PURE_SPREAD = 170  # no stain is that far from grey
+_BRIGHT = 127
 _LEAST_LENGTH = 0.05  # of the shorter side
 _LEAST_PIXELS = 8
 _SLENDER = 3.0  # length over thickness
@@ -77,7 +78,8 @@ def burnt_in_marks(image: RGBImage) -> Array:
     """Straight marks that somebody drew into the picture, such as a scale bar: 8 numbers.
 
     How many there are; of the longest one its length, its middle down and across, each as a part
-    of the image's sides, and its mean R, G, B; the share of the image that marks cover. All 0 where
+    of the image's sides, and whether its R, G, B are bright (the exact level of a compressed file
+    tells of what lies around the mark); the share of the image that marks cover. All 0 where
     there is none. White marks are not seen, since an empty smear may be as white.
     """
     found = find_marks(image)
@@ -88,14 +90,14 @@ def burnt_in_marks(image: RGBImage) -> Array:
     extents = boxes[:, 2:] - boxes[:, :2]
     longest = int((extents / (height, width)).max(axis=1).argmax())
     y0, x0, y1, x1 = found[longest]
-    color = image[y0:y1, x0:x1].reshape(-1, 3).mean(axis=0)
+    bright = image[y0:y1, x0:x1].reshape(-1, 3).mean(axis=0) > _BRIGHT
     return np.array(
         [
             len(found),
             max((y1 - y0) / height, (x1 - x0) / width),
             (y0 + y1) / 2 / height,
             (x0 + x1) / 2 / width,
-            *color,
+            *bright,
             extents.prod(axis=1).sum() / (height * width),
         ]
     )

@@ -136,6 +136,7 @@ _TABLE = (
         "each image, such as scale bars.",
         "around",
         burnt_in_marks,
+        version=2,
     ),
     Shortcut(
         "file size",

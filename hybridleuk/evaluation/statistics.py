@@ -15,7 +15,6 @@ from hybridleuk.evaluation.resampling import Estimate, Resamples
 
 __all__ = [
     "NEGLIGIBLE",
-    "bootstrap_p_value",
     "compare_pairs",
     "corrected_t_test",
     "effect",
@@ -28,6 +27,7 @@ Array = npt.NDArray[Any]
 
 NEGLIGIBLE = 0.01
 FEWEST_FOLDS = 5
+T_TEST = "corrected resampled t-test"
 
 
 def corrected_t_test(differences: Array, *, test_share: float) -> float:
@@ -85,19 +85,6 @@ def mcnemar(right_a: Array, right_b: Array) -> float:
     smaller, total = min(first, second), first + second
     tail = 2 * stats.binom.cdf(smaller, total, 0.5) - stats.binom.pmf(smaller, total, 0.5)
     return float(min(tail, 1.0))
-
-
-def bootstrap_p_value(differences: Array) -> float:
-    """Twice the share of draws on the far side of zero, never 0 (Davison and Hinkley 1997, ch. 4).
-
-    Parameters
-    ----------
-    differences : ndarray of shape (1 + n_draws,)
-        As from `Resamples`; the first is the data itself and counts as a draw.
-    """
-    draws = differences[np.isfinite(differences)]
-    share = float(min((draws <= 0).mean(), (draws >= 0).mean()))
-    return min(1.0, 2 * max(share, 1 / len(draws)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -192,7 +179,7 @@ def compare_pairs(
     grouped : bool
         Whether the units of `resamples` are groups.
     negligible : float, default 0.01
-        A smaller difference is marked as one that does not matter.
+        A difference whose whole interval is smaller is marked as one that does not matter.
 
     Returns
     -------
@@ -206,12 +193,18 @@ def compare_pairs(
     }
     scores = {name: fold_scores(codes, table, folds) for name, table in probabilities.items()}
     share = float(np.mean([len(test) / len(train) for parts in folds for train, test in parts]))
+    enough = sum(len(parts) for parts in folds) >= FEWEST_FOLDS
+    test = T_TEST if enough else "bootstrap over groups" if grouped else "McNemar mid-p"
     pairs: list[dict[str, Any]] = []
     for a, b in combinations(probabilities, 2):
         differences = draws[a] - draws[b]
         estimate = resamples.interval(differences, bounded=False)
         p_mcnemar = mcnemar(right[a], right[b])
-        p_value, test = _tested(scores[a] - scores[b], differences, p_mcnemar, share, grouped)
+        by_fold, shown = scores[a] - scores[b], effect(estimate, negligible)
+        if test == T_TEST:
+            p_value = corrected_t_test(by_fold, test_share=share)
+        else:
+            p_value = resamples.p_value(differences) if grouped else p_mcnemar
         pairs.append(
             {
                 "a": a,
@@ -226,20 +219,10 @@ def compare_pairs(
                     int(np.sum(right[a] & ~right[b])),
                     int(np.sum(~right[a] & right[b])),
                 ],
-                "effect": effect(estimate, negligible),
-                "negligible": bool(abs(differences[0]) < negligible),
+                "effect": shown,
+                "negligible": shown == "negligible",
             }
         )
     for pair, corrected in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
         pair["p_holm"] = corrected
     return pairs
-
-
-def _tested(
-    by_fold: Array, differences: Array, p_mcnemar: float, share: float, grouped: bool
-) -> tuple[float, str]:
-    if len(by_fold) >= FEWEST_FOLDS:
-        return corrected_t_test(by_fold, test_share=share), "corrected resampled t-test"
-    if grouped:
-        return bootstrap_p_value(differences), "bootstrap over groups"
-    return p_mcnemar, "McNemar mid-p"

@@ -29,13 +29,19 @@ from hybridleuk.report.reading import (
     main_split,
     oriented,
     pairs_of,
+    told_apart,
 )
 
 __all__ = ["alarms", "shortcut_ratio", "verdict", "warnings_of"]
 
 Document = Mapping[str, Any]
 
-SIGNIFICANT = 0.05
+_WHERE = {
+    "group": "on groups kept apart",
+    "random": "on random folds",
+    "logo": "each group left out in turn",
+    "manifest": "on the test part of the manifest",
+}
 FEW_GROUPS = 20
 FEW_GROUPS_PER_CLASS = 5
 
@@ -82,7 +88,8 @@ def _group_warnings(document: Document) -> list[str]:
     if not n_groups:
         return [
             "No groups are known, so images of one patient may be on both sides of a fold and "
-            "every figure may be too good; name patients with a group column or a group regex."
+            "every figure may be too good; name patients with a group column or a group regex, or "
+            "have pseudo-groups made."
         ]
     found = []
     fewest = min(dataset["groups_per_class"].values())
@@ -115,18 +122,15 @@ def _overlap_warnings(document: Document) -> list[str]:
 
 def _best_sentence(document: Document) -> str:
     best = best_of(document)
-    where = "groups kept apart" if main_split(document) == "group" else "random folds"
-    sentence = (
-        f"{best['name']} has the highest balanced accuracy, "
-        f"{with_interval(best['balanced_accuracy'])}, on {where}"
-    )
+    reached, where = with_interval(best["balanced_accuracy"]), _WHERE[main_split(document)]
+    if len(candidates_of(document)) == 1:
+        return f"{best['name']} reaches a balanced accuracy of {reached}, {where}."
+    sentence = f"{best['name']} has the highest balanced accuracy, {reached}, {where}"
     close = [
         pair["b"]
         for pair in (oriented(p, best["name"]) for p in pairs_of(document))
-        if pair is not None and pair["p_holm"] >= SIGNIFICANT
+        if pair is not None and not told_apart(pair)
     ]
-    if len(candidates_of(document)) == 1:
-        return f"{sentence}."
     if not close:
         return f"{sentence}; it is ahead of every other candidate."
     return f"{sentence}; this comparison cannot tell it from {listed(close)}."
@@ -213,7 +217,7 @@ def _external_sentences(document: Document) -> list[str]:
 
 
 def _is_won(pair: Mapping[str, Any]) -> bool:
-    return bool(pair["difference"] > 0 and pair["p_holm"] < SIGNIFICANT)
+    return bool(pair["difference"] > 0 and told_apart(pair))
 
 
 def _pair(document: Document, a: str, b: str) -> dict[str, Any]:

@@ -80,8 +80,8 @@ def _baseline_alarms(document: Document) -> list[str]:
         f"the best candidate's {value_of(best_of(document)):.2f}: this accuracy does not show that "
         "the cells were read."
     )
-    also = [f"the {other['name']} alone {other['balanced_accuracy']:.2f}" for other in others]
-    return [f"{said} Likewise, {listed(also)}." if also else said]
+    also = [f"{other['name']} {other['balanced_accuracy']:.2f}" for other in others]
+    return [f"{said} Likewise reached alone: {listed(also)}." if also else said]
 
 
 def _baseline_sentences(document: Document) -> list[str]:

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk.data.estimators import TakesImages
+from hybridleuk.data.fitting import fit_with_groups
 from hybridleuk.data.splits import check_labels
 from hybridleuk.exceptions import InputError
 from hybridleuk.features import FeatureTable
@@ -20,7 +21,7 @@ from hybridleuk.models.classifiers import SVMClassifier, XGBoostClassifier
 from hybridleuk.models.linear import LogisticClassifier
 from hybridleuk.models.memory import check_kernel_memory
 from hybridleuk.models.neighbors import KNNClassifier
-from hybridleuk.models.tabular import TabularClassifier, fit_with_groups, held_out_probabilities
+from hybridleuk.models.tabular import TabularClassifier, held_out_probabilities
 from hybridleuk.models.uncertainty import PredictionSets
 
 __all__ = ["CLASSIFIERS", "HybridClassifier"]

@@ -14,11 +14,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk.data.estimators import TakesImages
+from hybridleuk.data.fitting import fit_with_groups
 from hybridleuk.data.images import check_images
 from hybridleuk.data.splits import check_disjoint, check_labels, inner_folds
 from hybridleuk.exceptions import InputError
 from hybridleuk.models.linear import LogisticClassifier
-from hybridleuk.models.tabular import fit_with_groups
 
 __all__ = ["StackedClassifier"]
 

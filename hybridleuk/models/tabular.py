@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hybridleuk.data.fitting import fit_with_groups
 from hybridleuk.data.splits import inner_folds
 from hybridleuk.exceptions import SplitError
 
@@ -112,11 +113,3 @@ def held_out_probabilities(
         columns = np.searchsorted(classifier.classes_, part.classes_)
         held_out[np.ix_(test, columns)] = part.predict_proba(X[test])
     return held_out if folds else None
-
-
-def fit_with_groups(classifier: Any, X: Any, y: Any, groups: Any) -> Any:
-    """Fit a classifier, handing it the groups where it takes them."""
-    import inspect
-
-    takes = "groups" in inspect.signature(classifier.fit).parameters
-    return classifier.fit(X, y, **({"groups": groups} if takes and groups is not None else {}))

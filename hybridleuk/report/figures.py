@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hybridleuk.report.dots import MIDDLE, estimate_text, grid_lines, marks_of, plot, points, rule
+from hybridleuk.report.reading import told_apart
 from hybridleuk.report.svg import (
     ROW,
     Scale,
@@ -185,7 +186,7 @@ def _gap_marks(scale: Scale, row: Entry) -> list[Markup]:
 def _outcome(pair: Entry) -> str:
     if pair["negligible"]:
         return "even"
-    return "candidate" if pair["p_holm"] < 0.05 else "open"
+    return "candidate" if told_apart(pair) else "open"
 
 
 def _low(estimate: Entry) -> float:

@@ -15,10 +15,12 @@ __all__ = [
     "proving",
     "shortcuts_of",
     "split_words",
+    "told_apart",
 ]
 
 Document = Mapping[str, Any]
 Entry = Mapping[str, Any]
+SIGNIFICANT = 0.05
 _SPLITS = {
     "random": "drawn at random",
     "group": "groups kept apart",
@@ -86,6 +88,11 @@ def oriented(pair: Entry, a: str) -> dict[str, Any] | None:
     if "only_right" in pair:
         turned["only_right"] = pair["only_right"][::-1]
     return {**pair, **turned, "low": -pair["high"], "high": -pair["low"]}
+
+
+def told_apart(pair: Entry) -> bool:
+    """Whether two candidates differ by more than chance: by test, corrected, and by interval."""
+    return bool(pair["p_holm"] < SIGNIFICANT and (pair["low"] > 0 or pair["high"] < 0))
 
 
 def chance_of(document: Document) -> float:

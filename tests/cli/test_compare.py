@@ -94,19 +94,28 @@ def test_refused_before_any_work(run, smears, tmp_path, options, message, monkey
     [
         (("--positive", "monocyte"), "'monocyte' is looked for"),
         (("--costs", "costs.csv"), "say nothing of the class lymphocyte"),
+        (("--test", "other.csv"), "images 'other' have the class eosinophil"),
     ],
-    ids=["positive", "costs"],
+    ids=["positive", "costs", "test"],
 )
 def test_classes_that_are_not_there(run, smears, tmp_path, options, message, monkeypatch):
     def fail(*_, **__):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("hybridleuk.candidates._extract_once", fail)
+    monkeypatch.setattr("hybridleuk.candidates.compare", fail)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "costs.csv").write_text("true,blast\nblast,0\n")
-    ended = run("compare", smears, "-o", "out", "--candidate", "morphology+svm", *options)
+    pd.DataFrame({"path": [next(smears.rglob("*.png"))], "label": "eosinophil"}).to_csv("other.csv")
+    earlier = tmp_path / "out" / "comparison.json"
+    (tmp_path / "out").mkdir()
+    for name in ("comparison.json", "report.html"):
+        (tmp_path / "out" / name).write_text("{}")
+    ended = run(
+        *("compare", smears, "-o", "out", "--candidate", "morphology+svm", "--overwrite"), *options
+    )
     assert ended.status == 1
     assert message in ended.err
+    assert earlier.exists(), "nothing is cleared for a comparison that cannot be made"
 
 
 def test_folder_of_something_else(run, smears, tmp_path):
@@ -191,3 +200,16 @@ def test_pseudo_groups_stand_only_where_none_are_known(run, smears, tmp_path):
     ended = run("compare", smears, "-o", tmp_path / "out", *QUICK, *REGEX, "--pseudo-groups")
     assert ended.status == 1
     assert "these images have groups" in " ".join(ended.err.split())
+
+
+def test_an_own_classifier_that_fails_is_named(run, smears, tmp_path, monkeypatch):
+    (tmp_path / "failing_of_this_test.py").write_text(
+        "from sklearn.linear_model import LogisticRegression\npicky = LogisticRegression(C=-1)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    candidate = "morphology+picky=failing_of_this_test:picky"
+    ended = run("compare", smears, "-o", "out", "--candidate", candidate, "--folds", 2, *REGEX)
+    assert ended.status == 1
+    said = " ".join(ended.err.split())
+    assert "The candidate 'morphology+picky' failed while it was fitted (" in said
+    assert "mistake in hybridleuk" not in said

@@ -197,6 +197,11 @@ def test_what_cannot_be_compared_says_why(make_study, candidates):
         compare_estimators(candidates, manifest, split="fold", **FAST)
     with pytest.raises(InputError, match="No candidate given"):
         compare_estimators({}, manifest, **FAST)
+    for no_classifier in (DummyClassifier, "hybrid+svm", object()):
+        with pytest.raises(InputError, match="'x' is .*; expected a scikit-learn classifier"):
+            compare_estimators({"x": no_classifier}, manifest, **FAST)
+    with pytest.raises(InputError, match="n_draws is 1; expected 2"):
+        compare_estimators(candidates, manifest, **{**FAST, "n_draws": 1})
     one_class = manifest.subset(manifest.labels == "blast")
     with pytest.raises(SplitError, match="only the class blast"):
         compare_estimators(candidates, one_class, **FAST)

@@ -108,6 +108,22 @@ def test_groups_reach_the_last_step_of_a_pipeline_and_an_inner_search():
         run(search)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda p: np.full_like(p, np.nan), "not numbers"),
+        (lambda p: 3 * p, "that sum to 3 for one image"),
+        (lambda p: np.column_stack([1.2 - 0 * p[:, 0], -0.2 - 0 * p[:, 1]]), "from -0.2 to 1.2"),
+        (lambda p: np.asarray(["many"] * len(p)), "failed while it was asked .ValueError: could"),
+    ],
+)
+def test_probabilities_that_are_none_are_refused(given, message, monkeypatch):
+    proper = Plain.predict_proba
+    monkeypatch.setattr(Plain, "predict_proba", lambda self, X: given(proper(self, X)))
+    with pytest.raises(InputError, match=f"The candidate 'c' .*{message}"):
+        run(Plain())
+
+
 def test_training_state_gets_a_folder_of_its_own_that_goes_when_the_fold_is_done(tmp_path):
     run(Plain(), checkpoints=Checkpoints(tmp_path))
     folders = [folder for *_, folder in Plain.log]

@@ -136,6 +136,13 @@ def test_faultless_results_still_have_a_width():
     assert lopsided.low == pytest.approx(0.025 ** (1 / 15))
 
 
+def test_classes_that_are_all_right_or_all_wrong_still_have_a_width():
+    one_of_three = interval(np.full(101, 1 / 3), np.array([5, 5, 5]))
+    reach = 1 - 0.025 ** (1 / 15)
+    assert one_of_three.low == pytest.approx(1 / 3 - reach)
+    assert one_of_three.high == pytest.approx(1 / 3 + reach)
+
+
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     rng = np.random.default_rng(3)
     covered, studies = 0, 150

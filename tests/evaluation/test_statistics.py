@@ -6,7 +6,6 @@ from hybridleuk.data.splits import stratified_folds
 from hybridleuk.evaluation.metrics import replicate
 from hybridleuk.evaluation.resampling import Estimate, Resamples
 from hybridleuk.evaluation.statistics import (
-    bootstrap_p_value,
     compare_pairs,
     corrected_t_test,
     effect,
@@ -48,13 +47,6 @@ def test_mid_p_is_the_exact_test_less_half_of_both_tails(b, c):
     assert mcnemar(right_b, right_a) == pytest.approx(expected)
 
 
-def test_bootstrap_p_value_is_two_sided_and_never_zero():
-    draws = np.linspace(-0.1, 0.9, 1000)
-    assert bootstrap_p_value(draws) == pytest.approx(0.2, abs=0.01)
-    assert bootstrap_p_value(-draws) == pytest.approx(0.2, abs=0.01)
-    assert bootstrap_p_value(np.ones(1000)) == pytest.approx(0.002)
-
-
 def test_holm_is_monotone_and_below_bonferroni():
     assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
     assert holm([]) == []
@@ -72,10 +64,42 @@ def test_corrections_and_tests_agree_with_statsmodels():
 def test_the_p_value_of_the_bootstrap_is_that_of_a_z_test_of_many_groups():
     rng = np.random.default_rng(0)
     by_group = rng.normal(0.02, 0.1, 200)
-    drawn = Resamples.draw(np.zeros(200, dtype=int), n_classes=1, n_draws=20000)
+    drawn = Resamples.draw(np.zeros(200, dtype=int), n_classes=1, n_draws=5000)
     means = drawn.sums(np.arange(200), by_group)[:, 0] / 200
     z = by_group.mean() / (by_group.std() / np.sqrt(200))
-    assert bootstrap_p_value(means) == pytest.approx(2 * stats.norm.sf(abs(z)), abs=0.01)
+    assert drawn.p_value(means) == pytest.approx(2 * stats.norm.sf(abs(z)), abs=0.01)
+    assert drawn.p_value(-means) == pytest.approx(drawn.p_value(means))
+    found = drawn.interval(means, level=1 - drawn.p_value(means), bounded=False)
+    assert min(abs(found.low), abs(found.high)) == pytest.approx(0, abs=1e-6)
+
+
+def test_two_patients_tell_no_classifiers_apart():
+    """However many images each of them has: neither is known to stand for others."""
+    codes = np.repeat([0, 1], 30)
+    tables = {"right": np.eye(2)[codes][None], "wrong": np.eye(2)[1 - codes][None]}
+    drawn = Resamples.draw(codes, n_classes=2, groups=codes, n_draws=100)
+    draws = {name: replicate(codes, t, drawn)["balanced_accuracy"] for name, t in tables.items()}
+    folds = [stratified_folds(codes, n_splits=3)]
+    (pair,) = compare_pairs(codes, tables, draws, folds, drawn, grouped=True)
+    assert pair["difference"] == 1
+    assert pair["p_value"] == 1
+    assert pair["low"] < 0
+
+
+def test_a_small_difference_of_wide_interval_is_not_called_negligible():
+    codes = np.arange(40) % 2
+    right = np.arange(40) >= 8
+    tables = {
+        "a": np.eye(2)[np.where(right, codes, 1 - codes)][None],
+        "b": np.eye(2)[np.where(right[::-1], codes, 1 - codes)][None],
+    }
+    drawn = Resamples.draw(codes, n_classes=2, n_draws=100)
+    draws = {name: replicate(codes, t, drawn)["balanced_accuracy"] for name, t in tables.items()}
+    folds = [stratified_folds(codes, n_splits=3)]
+    (pair,) = compare_pairs(codes, tables, draws, folds, drawn, grouped=False)
+    assert pair["difference"] == 0
+    assert not pair["negligible"]
+    assert pair["effect"] == "unclear"
 
 
 @pytest.mark.parametrize(

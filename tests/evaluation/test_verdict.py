@@ -82,7 +82,7 @@ def test_other_shortcuts_are_alarming_only_when_they_reach_nearly_all():
     loud = [shortcut("8 x 8 thumbnail", 0.92), shortcut("background color", 0.9)]
     (alarm,) = alarms(document(shortcuts=loud))
     assert alarm.startswith("The background color alone reaches 0.90")
-    assert alarm.endswith("Likewise, the 8 x 8 thumbnail alone 0.92.")
+    assert alarm.endswith("Likewise reached alone: 8 x 8 thumbnail 0.92.")
 
 
 def test_a_coarse_baseline_is_no_alarm_where_the_cells_alone_tell_as_much():

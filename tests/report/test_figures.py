@@ -39,14 +39,19 @@ def test_an_estimate_without_interval_is_a_point():
 
 
 @pytest.mark.parametrize(
-    ("p", "negligible", "kind"),
-    [(0.01, False, "candidate"), (0.3, False, "open"), (1, True, "even")],
+    ("p", "high", "negligible", "kind"),
+    [
+        (0.01, -0.01, False, "candidate"),
+        (0.01, 0.02, False, "open"),
+        (0.3, 0.02, False, "open"),
+        (1, 0.002, True, "even"),
+    ],
 )
-def test_differences_show_whether_they_are_told_apart(p, negligible, kind):
-    pair = {"a": "x", "b": "y", "difference": -0.004, "low": -0.03, "high": 0.02}
+def test_differences_show_whether_they_are_told_apart(p, high, negligible, kind):
+    pair = {"a": "x", "b": "y", "difference": -0.02, "low": -0.03, "high": high}
     drawn = str(difference_figure([{**pair, "p_holm": p, "negligible": negligible}], 0.01))
     assert f'class="point {kind}"' in drawn
-    assert "−0.4" in drawn
+    assert "−2.0" in drawn
     assert ("negligible" in drawn) == negligible
 
 
