@@ -67,6 +67,28 @@ def test_a_sound_comparison_raises_no_alarm():
     assert warnings_of(document()) == []
 
 
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("random", "on random folds"),
+        ("logo", "each group left out in turn"),
+        ("manifest", "on the test part of the manifest"),
+    ],
+)
+def test_the_verdict_tells_the_folds_it_rests_on(split, words):
+    (only,) = [c for c in document()["candidates"] if c["name"] == "deep+svm"]
+    changes = {"protocol": {"split": split}, "candidates": [{**only, "split": split}], "pairs": []}
+    assert said(**changes, shortcuts=[]) == (
+        f"deep+svm reaches a balanced accuracy of 0.900 (0.890 to 0.910), {words}."
+    )
+
+
+def test_candidates_whose_interval_reaches_zero_are_not_told_apart():
+    close = {**pair("deep+svm", "hybrid+svm", -0.03, 0.01), "high": 0.001}
+    pairs = [close, *document()["pairs"][1:]]
+    assert "this comparison cannot tell it from deep+svm" in said(pairs=pairs)
+
+
 def test_a_background_that_reaches_the_best_is_said_first():
     text = said(shortcuts=[shortcut("mean color", 0.4), shortcut("background color", 0.92)])
     assert text.startswith(
