@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,11 @@ __all__ = [
     "fingerprint",
     "fingerprint_key",
     "fingerprints",
+    "is_grey",
     "on_circles",
     "pack_fingerprint",
+    "softening",
+    "without_color",
 ]
 
 Array = npt.NDArray[Any]
@@ -39,11 +43,16 @@ VERSION = 1
 _MIDDLE = (SIDE - 1) / 2
 _RADII, _ANGLES, _ORDERS = 16, 64, 7
 _WHITE = 200.0  # what the brightest tenth becomes in the small picture
-_BATCH = 64
+_BATCH, _READ = 64, 512
+_SAME_LEVEL = 0.02  # JPEG without color is not quite so
 _ROWS, _COLUMNS = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+_LINE = np.arange(SIDE, dtype=np.float64)
 _DISC = np.hypot(_ROWS - _MIDDLE, _COLUMNS - _MIDDLE) <= _MIDDLE - 1
 _TURNS = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
 """Only what is inside the largest circle stays in the picture when it is turned."""
+
+QUANTILES = (2, 5, 10, 20, 30, 40, 50, 60, 70, 80)
+_BY_CHANNEL = 3 * len(QUANTILES)
 
 Fingerprints = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 """Rows of numbers of shape (n, d) and small pictures of shape (n, SIDE, SIDE)."""
@@ -75,7 +84,7 @@ def fingerprint(image: RGBImage) -> Fingerprints:
     ]
     numbers = np.concatenate(
         [
-            np.percentile(relative[_DISC], [2, 5, 10, 20, 30, 40, 50, 60, 70, 80], axis=0).ravel(),
+            np.percentile(relative[_DISC], QUANTILES, axis=0).ravel(),
             _sharpness(green),
             _magnitudes(on_circles(soft, _MIDDLE, _MIDDLE, about_middle)),
             _magnitudes(on_circles(soft, row, column, about_cell)),
@@ -105,22 +114,37 @@ def fingerprints(
     """
     checked = check_images(images)
     hashes = [image_sha256(image) for image in checked]
+    first: dict[str, ImageLike] = {}
+    for sha256, image in zip(hashes, checked, strict=True):
+        first.setdefault(sha256, image)
+    place = {sha256: row for row, sha256 in enumerate(first)}
+    pictures = np.empty((len(first), SIDE, SIDE), np.uint8)
+    numbers: list[Any] = [None] * len(first)
     store = open_cache(cache)
     try:
-        keys = {sha256: fingerprint_key(sha256) for sha256 in hashes}
-        kept = {} if store is None else store.get_many(list(keys.values()))
-        found = {sha256: _unpacked(kept[key]) for sha256, key in keys.items() if key in kept}
-        missing = {
-            sha256: image
-            for sha256, image in zip(hashes, checked, strict=True)
-            if sha256 not in found
-        }
-        found.update(_taken(missing, store, keys, n_jobs))
+        for sha256, taken in _known_or_taken(first, store, n_jobs):
+            numbers[place[sha256]], pictures[place[sha256]] = taken[0][0], taken[1][0]
     finally:
         if store is not None:
             store.close()
-    parts = [found[sha256] for sha256 in hashes]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    if len(first) == len(hashes):
+        return np.stack(numbers), pictures
+    rows = [place[sha256] for sha256 in hashes]
+    return np.stack(numbers)[rows], pictures[rows]
+
+
+def is_grey(numbers: Array) -> npt.NDArray[np.bool_]:
+    """Tell which fingerprints, rows of `numbers`, are of images without color."""
+    channels = numbers[:, :_BY_CHANNEL].reshape(len(numbers), -1, 3)
+    return np.asarray((np.ptp(channels, axis=2) < _SAME_LEVEL).all(axis=1))
+
+
+def without_color(numbers: Array) -> Array:
+    """Keep of fingerprints what the green channel alone tells: (n, fewer)."""
+    kept = np.ones(numbers.shape[1], dtype=bool)
+    kept[:_BY_CHANNEL] = np.arange(_BY_CHANNEL) % 3 == 1
+    kept[-2 * _RADII :] = False  # red and blue along circles
+    return numbers[:, kept]
 
 
 def fingerprint_key(sha256: str) -> str:
@@ -137,13 +161,23 @@ def pack_fingerprint(taken: Fingerprints) -> npt.NDArray[np.uint8]:
 def dark_center(picture: Array) -> tuple[float, float]:
     """Find the middle of what is dark near the middle of a small picture: (row, column)."""
     row = column = _MIDDLE
+    dark = (np.clip(0.9 - picture, 0, 1) * _DISC) ** 2
     for _ in range(4):
-        near = np.exp(-((_ROWS - row) ** 2 + (_COLUMNS - column) ** 2) / (2 * 24.0**2))
-        weight = (np.clip(0.9 - picture, 0, 1) * _DISC * near) ** 2
-        total = float(weight.sum()) + 1e-6
-        row = float((weight * _ROWS).sum()) / total
-        column = float((weight * _COLUMNS).sum()) / total
+        down = np.exp(-((_LINE - row) ** 2) / 24.0**2)  # near the point found before
+        across = np.exp(-((_LINE - column) ** 2) / 24.0**2)
+        per_row, per_column = dark @ across, down @ dark
+        total = float(down @ per_row) + 1e-6
+        row = float((down * _LINE) @ per_row) / total
+        column = float(per_column @ (across * _LINE)) / total
     return row, column
+
+
+@lru_cache
+def softening(sigma: float) -> Array:
+    """Matrix that softens each column of a small picture with a Gaussian of so many pixels."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return np.asarray(gaussian_filter1d(np.eye(SIDE), sigma, axis=0))
 
 
 def on_circles(picture: Array, row: float, column: float, radii: Array) -> Array:
@@ -188,12 +222,27 @@ def _magnitudes(circles: Array) -> Array:
     return spectrum.ravel()
 
 
-def _taken(
-    missing: dict[str, ImageLike], store: Cache | None, keys: dict[str, str], n_jobs: int | None
+def _known_or_taken(
+    images: dict[str, ImageLike], store: Cache | None, n_jobs: int | None
 ) -> Iterator[tuple[str, Fingerprints]]:
-    if not missing:
-        return
-    items = list(missing.items())
+    """Yield the fingerprint of each content, first those that the cache knows."""
+    missing = {}
+    hashes = list(images)
+    for start in range(0, len(hashes), _READ):
+        keys = {sha256: fingerprint_key(sha256) for sha256 in hashes[start : start + _READ]}
+        kept = {} if store is None else store.get_many(list(keys.values()))
+        for sha256, key in keys.items():
+            if key in kept:
+                yield sha256, _unpacked(kept[key])
+            else:
+                missing[sha256] = images[sha256]
+    if missing:
+        yield from _taken(list(missing.items()), store, n_jobs)
+
+
+def _taken(
+    items: list[tuple[str, ImageLike]], store: Cache | None, n_jobs: int | None
+) -> Iterator[tuple[str, Fingerprints]]:
     with (
         ThreadPoolExecutor(n_jobs) as pool,
         progress.task("Taking fingerprints", len(items)) as taking,
@@ -203,7 +252,8 @@ def _taken(
             made = list(pool.map(lambda item: fingerprint(read_image(item[1])), batch))
             if store is not None:
                 packed = {
-                    keys[s]: pack_fingerprint(p) for (s, _), p in zip(batch, made, strict=True)
+                    fingerprint_key(s): pack_fingerprint(p)
+                    for (s, _), p in zip(batch, made, strict=True)
                 }
                 store.put_many(packed)
             yield from zip((sha256 for sha256, _ in batch), made, strict=True)

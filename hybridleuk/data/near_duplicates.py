@@ -10,7 +10,7 @@ and counts as near-duplicate where fine detail agrees.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
 from hybridleuk import progress
-from hybridleuk.data.fingerprints import fingerprint, fingerprints
+from hybridleuk.data.fingerprints import fingerprint, fingerprints, is_grey, without_color
 from hybridleuk.data.images import ImageLike, RGBImage, image_sha256, read_image
-from hybridleuk.data.registration import fit_pictures
+from hybridleuk.data.registration import Prepared, fit_pictures
 
 __all__ = ["SCORE", "NearPair", "alter", "near_duplicates"]
 
@@ -35,6 +35,7 @@ _REACH = 3.0
 _HELD_OUT = 3  # every third alteration tells how far they lie, the others what they change
 _SIDE = 192
 _CROP, _LIGHT, _QUALITY = 0.1, 0.15, 40
+_CHUNK, _WORTH_WORKERS = 64, 500  # pairs
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,23 @@ def near_duplicates(
         return []
     distinct = [images[row] for row in rows]
     numbers, pictures = fingerprints(distinct, cache=cache, n_jobs=n_jobs)
-    space = _Space.learned(numbers, distinct, np.random.default_rng(random_state))
-    found = _laid_on_one_another(space.near_pairs(numbers), pictures, threshold, n_jobs)
+    pairs = _candidates(numbers, distinct, random_state)
+    found = _laid_on_one_another(pairs, pictures, threshold, n_jobs)
     return [NearPair(int(rows[i]), int(rows[j]), score) for i, j, score in found]
+
+
+def _candidates(
+    numbers: Array, images: Sequence[ImageLike], random_state: int
+) -> list[tuple[int, int]]:
+    """Pairs worth comparing; images without color are also looked for among those with color."""
+    space = _Space.learned(numbers, images, np.random.default_rng(random_state))
+    pairs = space.near_pairs(numbers)
+    grey = is_grey(numbers)
+    if grey.any() and not grey.all():
+        rng = np.random.default_rng(random_state)
+        colorless = _Space.learned(without_color(numbers), images, rng, grey=True)
+        pairs |= colorless.near_pairs(without_color(numbers), np.flatnonzero(grey))
+    return sorted(pairs)
 
 
 def alter(image: RGBImage, rng: np.random.Generator) -> RGBImage:
@@ -131,12 +146,17 @@ class _Space:
 
     @classmethod
     def learned(
-        cls, numbers: Array, images: Sequence[ImageLike], rng: np.random.Generator
+        cls,
+        numbers: Array,
+        images: Sequence[ImageLike],
+        rng: np.random.Generator,
+        *,
+        grey: bool = False,
     ) -> _Space:
         from scipy.linalg import eigh
 
         scale = numbers.std(axis=0).astype(np.float64) + 1e-6
-        changes = _changes(numbers, images, rng) / scale
+        changes = _changes(numbers, images, rng, grey=grey) / scale
         held_out = np.arange(len(changes)) % _HELD_OUT == 0
         own = changes[~held_out]
         within = own.T @ own / len(own) + _SHRINKAGE * np.eye(numbers.shape[1])
@@ -146,24 +166,26 @@ class _Space:
         moved = np.linalg.norm(changes[held_out] @ directions, axis=1)
         return cls(scale, directions, _REACH * float(np.quantile(moved, 0.99)))
 
-    def near_pairs(self, numbers: Array) -> list[tuple[int, int]]:
-        """List the pairs of each image and its nearest within reach."""
+    def near_pairs(self, numbers: Array, asked: Array | None = None) -> set[tuple[int, int]]:
+        """Give the pairs of each image, or of each row `asked`, and its nearest within reach."""
         from scipy.spatial import cKDTree
 
         points = (numbers / self.scale) @ self.directions
+        rows = np.arange(len(points)) if asked is None else asked
         tree = cKDTree(points)
         k = min(_NEIGHBORS + 1, len(points))
-        _, near = tree.query(points, k=k, distance_upper_bound=self.reach, workers=-1)
-        pairs = {
-            (min(i, int(j)), max(i, int(j)))
-            for i, row in enumerate(near)
-            for j in row
+        _, near = tree.query(points[rows], k=k, distance_upper_bound=self.reach, workers=-1)
+        return {
+            (min(int(i), int(j)), max(int(i), int(j)))
+            for i, found in zip(rows, near, strict=True)
+            for j in found
             if j < len(points) and j != i
         }
-        return sorted(pairs)
 
 
-def _changes(numbers: Array, images: Sequence[ImageLike], rng: np.random.Generator) -> Array:
+def _changes(
+    numbers: Array, images: Sequence[ImageLike], rng: np.random.Generator, *, grey: bool
+) -> Array:
     """Differences that altering a sample of images on purpose makes to their fingerprints."""
     picked = rng.choice(len(images), size=min(_SAMPLE, len(images)), replace=False)
     changes = []
@@ -171,7 +193,11 @@ def _changes(numbers: Array, images: Sequence[ImageLike], rng: np.random.Generat
         for row in picked:
             pixels = read_image(images[row])
             for _ in range(_ALTERED_EACH):
-                changes.append(fingerprint(alter(pixels, rng))[0][0] - numbers[row])
+                changed = alter(pixels, rng)
+                if grey:
+                    changed = np.asarray(Image.fromarray(changed).convert("L").convert("RGB"))
+                taken, _ = fingerprint(changed)
+                changes.append((without_color(taken) if grey else taken)[0] - numbers[row])
             learning.advance()
     return np.array(changes, dtype=np.float64)
 
@@ -181,17 +207,30 @@ def _laid_on_one_another(
 ) -> list[tuple[int, int, float]]:
     from joblib import Parallel, delayed
 
+    jobs = (delayed(_scores)(chunk, *_seen_in(chunk, pictures)) for chunk in _chunks(pairs))
+    many = n_jobs or -1 if len(pairs) > _WORTH_WORKERS else 1
+    found = []
     with progress.task("Comparing pairs", len(pairs), "pairs") as comparing:
-        scores = []
-        jobs = (delayed(_score)(pictures[i], pictures[j]) for i, j in pairs)
-        many = n_jobs or -1 if len(pairs) > 500 else 1
-        for score in Parallel(n_jobs=many, return_as="generator", batch_size="auto")(jobs):
-            scores.append(score)
-            comparing.advance()
-    return [
-        (i, j, score) for (i, j), score in zip(pairs, scores, strict=True) if score >= threshold
-    ]
+        for chunk, scores in Parallel(n_jobs=many, return_as="generator")(jobs):
+            found += [(*pair, score) for pair, score in zip(chunk, scores, strict=True)]
+            comparing.advance(len(chunk))
+    return [entry for entry in found if entry[2] >= threshold]
 
 
-def _score(first: Array, second: Array) -> float:
-    return fit_pictures(first, second).score
+def _chunks(pairs: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
+    for start in range(0, len(pairs), _CHUNK):
+        yield pairs[start : start + _CHUNK]
+
+
+def _seen_in(chunk: Sequence[tuple[int, int]], pictures: Array) -> tuple[Array, Array]:
+    """Rows of the pictures that a chunk of pairs is about, and these pictures."""
+    rows = np.unique(np.array(chunk))
+    return rows, pictures[rows]
+
+
+def _scores(
+    chunk: Sequence[tuple[int, int]], rows: Array, pictures: Array
+) -> tuple[Sequence[tuple[int, int]], list[float]]:
+    """Score pairs; what is needed of a picture is worked out once."""
+    known = {int(row): Prepared(picture) for row, picture in zip(rows, pictures, strict=True)}
+    return chunk, [fit_pictures(known[first], known[second]).score for first, second in chunk]

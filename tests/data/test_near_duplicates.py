@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 from hybridleuk.data.artificial import draw_cell
 from hybridleuk.data.fingerprints import SIDE, fingerprint, fingerprints
 from hybridleuk.data.near_duplicates import near_duplicates
-from hybridleuk.data.registration import fit_pictures
+from hybridleuk.data.registration import Prepared, fit_pictures
 
 KINDS = ("lymphocyte", "neutrophil", "monocyte", "eosinophil")
 
@@ -62,6 +62,20 @@ def test_altered_copies_are_found_among_others_and_nothing_else(smears):
     found = {(pair.first, pair.second) for pair in pairs}
     assert found == {(row, len(smears) + row) for row in range(len(ALTERED))}, "bytes are not asked"
     assert min(pair.score for pair in pairs) > 0.9
+
+
+def test_copies_without_color_are_found_among_images_with_color(smears):
+    grey = [
+        np.asarray(Image.fromarray(turned(smears[row], 10 * row)).convert("L").convert("RGB"))
+        for row in range(4)
+    ]
+    pairs = near_duplicates([*smears, *grey], cache=None, n_jobs=1)
+    assert {(pair.first, pair.second) for pair in pairs} == {(row, 24 + row) for row in range(4)}
+
+
+def test_a_picture_made_ready_fits_as_the_picture_does(smears):
+    first, second = (picture(image) for image in (smears[5], turned(smears[5], 70)))
+    assert fit_pictures(Prepared(first), Prepared(second)) == fit_pictures(first, second)
 
 
 def test_many_copies_hang_together(smears):
