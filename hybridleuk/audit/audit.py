@@ -23,7 +23,7 @@ from hybridleuk.audit.duplicates import duplicate_clusters, find_near, sets_of_c
 from hybridleuk.audit.evidence import Evidence
 from hybridleuk.audit.failing import fails
 from hybridleuk.audit.files import file_problems
-from hybridleuk.audit.labels import suspect_labels
+from hybridleuk.audit.labels import Doubts, doubt_labels
 from hybridleuk.audit.quality import quality
 from hybridleuk.audit.record import Record
 from hybridleuk.audit.survey import BASELINES, survey
@@ -59,7 +59,8 @@ class Audit:
     ----------
     document : dict
         Plain data, what ``audit.json`` holds: ``dataset``, ``files``, ``duplicates``,
-        ``shortcuts``, ``acquisition``, ``suspect_labels``, ``quality``, ``balance``, ``verdict``,
+        ``shortcuts``, ``acquisition``, ``suspect_labels``, ``label_test`` (see
+        :class:`~hybridleuk.audit.labels.Doubts`), ``quality``, ``balance``, ``verdict``,
         ``versions``, ``command``.
     cleaned : Manifest
         The images to train on; each file left out is in ``cleaned.skipped`` with the reason.
@@ -216,6 +217,10 @@ def _document(
     labels, groups = evidence.labels, evidence.groups
     taken = acquisition(evidence, shortcuts, random_state=random_state)
     tested = {name: shortcuts[name] for name in _TESTED}
+    doubts = Doubts([], None)
+    if labels is not None:
+        paths = evidence.paths
+        doubts = doubt_labels(table, labels, groups, paths=paths, random_state=random_state)
     return {
         "format": FORMAT,
         "dataset": _dataset(evidence, manifest),
@@ -225,9 +230,8 @@ def _document(
         if labels is None
         else score_baselines(tested, labels, groups, random_state=random_state),
         "acquisition": taken,
-        "suspect_labels": []
-        if labels is None
-        else suspect_labels(table, labels, groups, paths=evidence.paths, random_state=random_state),
+        "suspect_labels": doubts.suspects,
+        "label_test": doubts.test,
         "quality": quality(evidence, np.array(taken["clusters"])),
         "balance": balance(evidence),
     }
@@ -273,6 +277,8 @@ def _morphology(evidence: Evidence, folder: Path, workers: int | None) -> Array:
 
 def _suggested(evidence: Evidence, cleaned: Manifest, sets: Array, folder: Path) -> Array | None:
     """Pseudo-groups of the images that are kept, where there are enough of them."""
+    if not len(cleaned):
+        return None
     linked = [(int(first), row) for row, first in enumerate(sets) if first != row]
     try:
         grouped = pseudo_groups(evidence.manifest, cache=folder, pairs=linked)

@@ -6,7 +6,7 @@ is told where no cell is seen was photographed in its own way, and a classifier 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from hybridleuk.data.splits import Fold, inner_folds
 from hybridleuk.evaluation.shortcut_estimators import ShortcutClassifier
 from hybridleuk.evaluation.shortcuts import shortcut_named
 
-__all__ = ["TOLD", "folds_of", "is_told", "score_baselines"]
+__all__ = ["TOLD", "balanced_accuracies", "folds_of", "is_told", "score_baselines"]
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +68,7 @@ def score_baselines(
         for name, values in features.items():
             predicted = _out_of_fold(values[picked], codes, folds)
             reached = float(balanced_accuracy_score(codes, predicted))
-            by_chance = _balanced_accuracies(draws, predicted, len(classes))
+            by_chance = balanced_accuracies(draws, predicted, len(classes))
             found.append(
                 {
                     "name": name,
@@ -124,7 +124,7 @@ def _out_of_fold(values: Array, codes: Array, folds: list[Fold]) -> Array:
     return predicted
 
 
-def _balanced_accuracies(draws: list[Array], predicted: Array, n_classes: int) -> Array:
+def balanced_accuracies(draws: Sequence[Array], predicted: Array, n_classes: int) -> Array:
     """Balanced accuracy of the same predictions for each draw of labels."""
     found = np.empty(len(draws))
     for row, codes in enumerate(draws):

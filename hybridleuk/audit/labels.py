@@ -6,34 +6,60 @@ Journal of Artificial Intelligence Research 70:1373-1411.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hybridleuk import progress
-from hybridleuk.audit.baselines import folds_of
+from hybridleuk.audit.baselines import balanced_accuracies, folds_of
+from hybridleuk.audit.exchange import exchanged, p_value
 from hybridleuk.scaling import BlockScaler
 
-__all__ = ["confident_errors", "held_out_probabilities", "suspect_labels"]
+__all__ = ["Doubts", "confident_errors", "doubt_labels", "held_out_probabilities"]
 
 Array = npt.NDArray[Any]
 
 FOLDS = 5
+_PERMUTATIONS, _SIGNIFICANT = 199, 0.05
 _SHRINKAGE = 0.1
 _IMPOSSIBLE = -300.0  # logarithm of a probability
 _TEMPERATURES = (-1.0, 5.0)  # logarithms
 
 
-def suspect_labels(
+@dataclass(frozen=True)
+class Doubts:
+    """What is doubted of labels, and whether it could be.
+
+    Attributes
+    ----------
+    suspects : list of dict
+        The most suspicious first: ``path``, ``label``, ``suggested`` and ``score``, by how much the
+        probability of the class suggested exceeds that of the label, 0 to 1.
+    test : dict or None
+        Whether classes can be told out of fold at all: ``balanced_accuracy``, ``chance``,
+        ``p_value`` and ``told``. Where they cannot, no label is doubted; where folds cannot be
+        made, it is None.
+    """
+
+    suspects: list[dict[str, Any]]
+    test: dict[str, Any] | None
+
+
+def doubt_labels(
     features: Array,
     labels: Array,
     groups: Array | None = None,
     *,
     paths: list[str],
     random_state: int = 0,
-) -> list[dict[str, Any]]:
+) -> Doubts:
     """List images whose label is probably wrong, most suspicious first.
+
+    A classifier that does no better than chance would doubt half of all labels. So labels are
+    doubted only where its balanced accuracy out of fold exceeds what exchanged labels give
+    (p at most 0.05).
 
     Parameters
     ----------
@@ -44,21 +70,18 @@ def suspect_labels(
         Kept on one side of each fold.
     paths : list of n str
     random_state : int, default 0
-
-    Returns
-    -------
-    list of dict
-        ``path``, ``label``, ``suggested`` and ``score``: by how much the probability of the class
-        suggested exceeds that of the label, 0 to 1.
     """
     probabilities = held_out_probabilities(features, labels, groups, random_state=random_state)
     if probabilities is None:
-        return []
+        return Doubts([], None)
     classes, codes = np.unique(labels, return_inverse=True)
+    test = _told(probabilities.argmax(axis=1), codes, groups, random_state)
+    if not test["told"]:
+        return Doubts([], test)
     suggested = confident_errors(probabilities, codes)
     rows = np.flatnonzero(suggested != codes)
     gap = probabilities[rows, suggested[rows]] - probabilities[rows, codes[rows]]
-    return [
+    suspects = [
         {
             "path": paths[row],
             "label": str(classes[codes[row]]),
@@ -67,6 +90,22 @@ def suspect_labels(
         }
         for row, score in sorted(zip(rows, gap, strict=True), key=lambda item: -item[1])
     ]
+    return Doubts(suspects, test)
+
+
+def _told(
+    predicted: Array, codes: Array, groups: Array | None, random_state: int
+) -> dict[str, Any]:
+    n_classes = int(codes.max()) + 1
+    draws = exchanged(codes, groups, times=_PERMUTATIONS, random_state=random_state)
+    reached, *by_chance = balanced_accuracies([codes, *draws], predicted, n_classes)
+    p = p_value(reached, np.array(by_chance))
+    return {
+        "balanced_accuracy": float(reached),
+        "chance": 1 / n_classes,
+        "p_value": p,
+        "told": p <= _SIGNIFICANT,
+    }
 
 
 def held_out_probabilities(

@@ -14,7 +14,6 @@ from hybridleuk.report.contents import Part, Section, contents_of
 from hybridleuk.report.findings import (
     cluster_table,
     findings,
-    has_tested_labels,
     is_alarming,
     shortcut_figure,
 )
@@ -102,7 +101,6 @@ def audit_report(document: Document, left_out: Sequence[tuple[str, str]] = ()) -
             cautions=[text for text in document["verdict"] if text in warnings],
             alarming=is_alarming(document),
             findings=findings(document),
-            tested=has_tested_labels(document),
             shortcuts=shortcut_figure(document["shortcuts"]),
             clusters=cluster_table(document["acquisition"], document["dataset"]["classes"]),
             classes=_classes(document),

@@ -17,7 +17,6 @@ __all__ = [
     "Finding",
     "cluster_table",
     "findings",
-    "has_tested_labels",
     "is_alarming",
     "p_words",
     "shortcut_figure",
@@ -63,26 +62,15 @@ def findings(document: Document) -> list[Finding]:
     document : mapping
         What ``audit.json`` holds.
     """
-    suspects = document["suspect_labels"]
     return [
         _duplicates(document["duplicates"]),
         _shortcuts(document["shortcuts"]),
         _clusters(document["acquisition"]),
-        Finding(
-            "suspect labels",
-            "labels",
-            len(suspects) if has_tested_labels(document) else None,
-            _counted(f"{e['label']} → {e['suggested']}" for e in suspects),
-        ),
+        _suspects(document),
         _listed("files", "files", document["files"]),
         _listed("quality", "quality", document["quality"]),
         Finding("warnings of balance", "balance", len(document["balance"]["warnings"]), ""),
     ]
-
-
-def has_tested_labels(document: Document) -> bool:
-    """Tell whether the images have labels that allow folds; both kinds of tests need them."""
-    return bool(document["shortcuts"] or document["suspect_labels"])
 
 
 def is_alarming(document: Document) -> bool:
@@ -180,6 +168,20 @@ def _duplicates(clusters: list[Entry]) -> Finding:
     parts += [f"{conflicts} with two labels"] if conflicts else []
     parts += [f"{across[key]} {words}" for key, words in _ACROSS.items() if across[key]]
     return Finding("sets of duplicates", "duplicates", len(clusters), ", ".join(parts))
+
+
+def _suspects(document: Document) -> Finding:
+    suspects, test = document["suspect_labels"], document["label_test"]
+    if test is None:
+        return Finding("suspect labels", "labels", None, "")
+    if not test["told"]:
+        words = (
+            "cannot be doubted: the features tell the classes no better than chance "
+            f"({p_words(test['p_value'])})"
+        )
+        return Finding("suspect labels", "labels", None, words)
+    words = _counted(f"{e['label']} → {e['suggested']}" for e in suspects)
+    return Finding("suspect labels", "labels", len(suspects), words)
 
 
 def _shortcuts(entries: list[Entry]) -> Finding:

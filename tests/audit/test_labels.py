@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hybridleuk.audit.labels import confident_errors, held_out_probabilities, suspect_labels
+from hybridleuk.audit.labels import Doubts, confident_errors, doubt_labels, held_out_probabilities
 
 
 def clusters(n=300, classes=3, noise=0.05, seed=0):
@@ -17,7 +17,7 @@ def clusters(n=300, classes=3, noise=0.05, seed=0):
 
 def test_planted_noise_is_found():
     features, given, true, wrong = clusters()
-    found = suspect_labels(features, given, paths=[str(i) for i in range(len(given))])
+    found = doubt_labels(features, given, paths=[str(i) for i in range(len(given))]).suspects
     rows = [int(entry["path"]) for entry in found]
     assert len(wrong & set(rows)) / len(wrong) >= 0.9
     assert len(wrong & set(rows)) / len(rows) >= 0.95
@@ -33,7 +33,7 @@ def test_planted_noise_is_found():
 
 def test_clean_labels_are_left_alone():
     features, given, _, _ = clusters(noise=0.0)
-    assert len(suspect_labels(features, given, paths=[""] * len(given))) <= 3
+    assert len(doubt_labels(features, given, paths=[""] * len(given)).suspects) <= 3
 
 
 def test_confident_joint_by_hand():
@@ -58,4 +58,14 @@ def test_probabilities_are_out_of_fold_by_group():
 
 def test_too_few_images_of_a_class():
     assert held_out_probabilities(np.eye(3), np.array(["a", "a", "b"])) is None
-    assert suspect_labels(np.eye(3), np.array(["a", "a", "a"]), paths=list("xyz")) == []
+    assert doubt_labels(np.eye(3), np.array(["a", "a", "a"]), paths=list("xyz")) == Doubts([], None)
+
+
+def test_labels_that_cannot_be_told_are_not_doubted():
+    """Labels drawn at random: half of them would look wrong."""
+    rng = np.random.default_rng(1)
+    features, labels = rng.normal(size=(80, 6)), np.array(["a", "b"])[rng.integers(2, size=80)]
+    found = doubt_labels(features, labels, paths=[""] * 80)
+    assert found.suspects == []
+    assert not found.test["told"]
+    assert found.test["p_value"] > 0.05

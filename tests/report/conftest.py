@@ -411,6 +411,12 @@ def audited(tmp_path):
         "suspect_labels": [
             {"path": paths[8], "label": "Pro", "suggested": CLASSES[1], "score": 0.83}
         ],
+        "label_test": {
+            "balanced_accuracy": 0.8,
+            "chance": 1 / 3,
+            "p_value": 0.005,
+            "told": True,
+        },
         "quality": [{"path": paths[9], "problem": "blur", "value": 1.2, "detail": "Its edges."}],
         "balance": {
             "images_per_class": dict.fromkeys(CLASSES, 40),

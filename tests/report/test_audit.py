@@ -131,7 +131,7 @@ def test_what_was_not_found_or_not_looked_for_is_said(audited):
 
 def test_images_without_labels(audited):
     audited["dataset"] |= {"classes": [], "n_groups": 0, "group_kind": "none"}
-    audited |= {"shortcuts": [], "suspect_labels": [], "duplicates": []}
+    audited |= {"shortcuts": [], "suspect_labels": [], "duplicates": [], "label_test": None}
     empty = ("images_per_class", "groups_per_class", "images_per_group", "images_per_split")
     audited["balance"] |= {**{key: {} for key in empty}, "n_groups": 0, "most_folds": 0}
     unknown = ("nmi_with_class", "nmi_by_chance", "p_value", "classes")
@@ -148,6 +148,15 @@ def test_images_without_labels(audited):
     counts = {row.kind: row.count for row in findings(audited)}
     assert counts["suspect labels"] is None
     assert counts["shortcuts"] is None
+
+
+def test_labels_that_cannot_be_told(audited):
+    audited |= {"suspect_labels": []}
+    audited["label_test"] |= {"told": False, "p_value": 0.4, "balanced_accuracy": 0.31}
+    assert "no better than chance (balanced accuracy 0.31" in Page(audit_report(audited)).text
+    row = next(row for row in findings(audited) if row.kind == "suspect labels")
+    assert row.count is None
+    assert "cannot be doubted" in row.words
 
 
 def test_images_that_are_gone_are_named(audited):
