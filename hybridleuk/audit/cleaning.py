@@ -32,22 +32,24 @@ def clean(evidence: Evidence, sets: Array) -> Manifest:
     Returns
     -------
     Manifest
-        Files left out are in its ``skipped``, beside those that cannot be read.
+        Files left out are in its ``skipped``, beside those that cannot be read. It has no rows
+        where every image is contradicted.
     """
     left_out: dict[int, str] = {}
     for rows in pd.Series(sets).groupby(sets).indices.values():
         if len(rows) > 1:
             left_out |= _left_out(np.sort(rows), evidence)
-    return evidence.manifest.without(dict(sorted(left_out.items())))
+    return evidence.manifest.without(dict(sorted(left_out.items())), may_be_empty=True)
 
 
 def _left_out(rows: Array, evidence: Evidence) -> dict[int, str]:
     frame, paths = evidence.manifest.frame, evidence.paths
     labels = sorted({str(name) for name in frame["label"].iloc[rows].dropna()})
     if len(labels) > 1:
+        apart = f"their labels contradict each other ({', '.join(labels)})"
         return {
-            int(row): f"{paths[row]}: shows the same as {paths[_other(rows, row)]}, and their "
-            f"labels contradict each other ({', '.join(labels)}); find out which one is right."
+            int(row): f"{paths[row]}: shows the same as {paths[_other(rows, row, evidence)]}, and "
+            f"{apart}; find out which one is right."
             for row in rows
         }
     kept = max(rows, key=lambda row: _rank(int(row), evidence))
@@ -58,8 +60,11 @@ def _left_out(rows: Array, evidence: Evidence) -> dict[int, str]:
     }
 
 
-def _other(rows: Array, row: int) -> int:
-    return int(rows[0] if row != rows[0] else rows[1])
+def _other(rows: Array, row: int, evidence: Evidence) -> int:
+    """Another image of the set, of another label where there is one."""
+    labels = evidence.identity["labels"]
+    others = [int(other) for other in rows if other != row]
+    return next((other for other in others if labels[other] != labels[row]), others[0])
 
 
 def _rank(row: int, evidence: Evidence) -> tuple[bool, int, int]:

@@ -65,10 +65,16 @@ def duplicate_clusters(evidence: Evidence, pairs: Sequence[NearPair]) -> list[di
     """
     bytes_, pixels = list(evidence.manifest.frame["sha256"]), list(evidence.column("pixels"))
     near = sets_of_copies(evidence, pairs)
+    scores: dict[int, float] = {}  # by the first row of each set
+    for pair in pairs:
+        scores[near[pair.first]] = min(pair.score, scores.get(near[pair.first], 1.0))
     found = [
         *(_described("bytes", rows, evidence) for rows in _sets(bytes_)),
         *(_described("pixels", rows, evidence) for rows in _sets(pixels, bytes_)),
-        *(_described("near", rows, evidence, pairs) for rows in _sets(near, pixels)),
+        *(
+            {**_described("near", rows, evidence), "score": scores[near[rows[0]]]}
+            for rows in _sets(near, pixels)
+        ),
     ]
     return sorted(found, key=lambda entry: (ACROSS.index(entry["across"]), not entry["conflict"]))
 
@@ -91,18 +97,8 @@ def _sets(keys: Iterable[Any], finer: Sequence[Any] | None = None) -> list[Array
     return [rows for rows in several if len({finer[row] for row in rows}) > 1]
 
 
-def _described(
-    kind: str, rows: Array, evidence: Evidence, pairs: Sequence[NearPair] = ()
-) -> dict[str, Any]:
-    columns = {
-        "labels": evidence.manifest.labels,
-        "groups": evidence.manifest.groups,
-        "splits": evidence.splits,
-    }
-    values = {
-        name: [None] * len(rows) if column is None else [column[row] for row in rows]
-        for name, column in columns.items()
-    }
+def _described(kind: str, rows: Array, evidence: Evidence) -> dict[str, Any]:
+    values = {name: [held[row] for row in rows] for name, held in evidence.identity.items()}
     differ = {
         name: len({value for value in held if value is not None}) > 1
         for name, held in values.items()
@@ -115,14 +111,10 @@ def _described(
         ),
         "none",
     )
-    described: dict[str, Any] = {
+    return {
         "kind": kind,
         "images": [evidence.paths[row] for row in rows],
         **values,
         "across": across,
         "conflict": differ["labels"],
     }
-    if kind == "near":
-        held = set(rows.tolist())
-        described["score"] = min(pair.score for pair in pairs if pair.first in held)
-    return described

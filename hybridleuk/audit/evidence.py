@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,16 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.records)
 
-    @property
+    @cached_property
     def paths(self) -> list[str]:
         """Absolute paths."""
         return [str(path) for path in self.manifest.paths]
+
+    @cached_property
+    def identity(self) -> dict[str, list[str | None]]:
+        """Lists ``labels``, ``groups`` and ``splits``, with ``None`` where one is not known."""
+        frame = self.manifest.frame[["label", "group", "split"]].astype(object)
+        return {f"{name}s": frame[name].where(frame[name].notna(), None).tolist() for name in frame}
 
     @property
     def labels(self) -> Array | None:

@@ -33,6 +33,7 @@ PROBLEMS = (
     "text",
 )
 _MAJORITY, _RARE = 0.5, 0.05
+_ABOUT_THE_SAME = 1.05  # the larger side over the smaller
 _CUT_OFF = "damaged or cut off"
 _UPRIGHT = 1
 
@@ -40,8 +41,8 @@ _UPRIGHT = 1
 def file_problems(evidence: Evidence) -> list[dict[str, Any]]:
     """List what is wrong with files, those that cannot be read first.
 
-    A size or color mode is odd where it is that of under a twentieth of the images while another
-    one is that of over half of them.
+    A color mode is odd where it is that of under a twentieth of the images while another one is
+    that of over half of them; so is a size, where height or width also differ by over a twentieth.
 
     Returns
     -------
@@ -69,7 +70,8 @@ def _problems(path: Path, record: Record, sizes: Any, modes: Any) -> Iterator[tu
     if path.suffix.lower() not in SUFFIXES.get(record.format, ()):
         named = f"is named {path.suffix}" if path.suffix else "has no suffix"
         yield "wrong extension", f"It {named} and holds {record.format} data."
-    if _is_odd((record.height, record.width), sizes):
+    size = record.height, record.width
+    if _is_odd(size, sizes) and _is_far(size, sizes[0]):
         usual_height, usual_width = sizes[0]
         yield (
             "odd size",
@@ -102,3 +104,7 @@ def _is_odd(value: Any, majority: tuple[Any, Counter]) -> bool:
         and counts[usual] > _MAJORITY * total
         and counts[value] < max(_RARE * total, 2)
     )
+
+
+def _is_far(size: tuple[int, int], usual: tuple[int, int]) -> bool:
+    return any(max(a, b) > _ABOUT_THE_SAME * min(a, b) for a, b in zip(size, usual, strict=True))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hybridleuk.audit.evidence import Evidence
 
-__all__ = ["PROBLEMS", "quality"]
+__all__ = ["PROBLEMS", "leukocytes", "quality"]
 
 Array = npt.NDArray[Any]
 
@@ -22,6 +22,7 @@ _BURNT_OUT = 0.25  # of the image, beyond what is usual
 _COMPARABLE, _SHARE = 30, 0.1  # images, and part of all, that a standard is taken from
 _SINGLE_CELL = 0.7
 _SEVERAL = 3
+_DENSE, _FULL = 0.5, 0.15  # of the density, and of the stain, of the usual nucleus
 
 
 def quality(evidence: Evidence, clusters: Array) -> list[dict[str, Any]]:
@@ -30,8 +31,11 @@ def quality(evidence: Evidence, clusters: Array) -> list[dict[str, Any]]:
     Sharpness and brightness are compared with the other images of the same acquisition, as
     microscopes differ. Blurred is what lies 4 robust standard deviations below them in the
     logarithm of :func:`~hybridleuk.audit.record.sharpness`, or whose cell is flagged
-    ``out_of_focus``. In a class of which over half the images show no leukocyte, such as platelets,
-    that is no defect. Several cells are one where most images show a single cell in the middle.
+    ``out_of_focus``. Where no leukocyte is, red cells and platelets may pass for one; a nucleus
+    therefore counts if it is stained half as densely, and holds a seventh of the stain, of the
+    usual image's largest. (Stain goes with DNA, so that nuclei of all classes hold about the same.)
+    In a class of which over half the images show no leukocyte, such as platelets, that is no
+    defect. Several cells are one where most images show a single cell in the middle.
 
     Parameters
     ----------
@@ -47,8 +51,8 @@ def quality(evidence: Evidence, clusters: Array) -> list[dict[str, Any]]:
     found = [
         *_blurred(evidence, clusters),
         *_exposed(evidence, clusters),
-        *_unstained(evidence),
-        *_crowded(evidence),
+        *(pale := list(_unstained(evidence))),
+        *_crowded(evidence, clusters, {row for row, *_ in pale}),
     ]
     paths = evidence.paths
     entries = [
@@ -98,21 +102,65 @@ def _unstained(evidence: Evidence) -> Iterator[Entry]:
             yield row, "stain", 0.0, "It is grey while most images have color."
 
 
-def _crowded(evidence: Evidence) -> Iterator[Entry]:
-    counts, central = evidence.column("n_cells"), evidence.column("central")
-    labels = evidence.manifest.labels
-    classes = np.full(len(counts), "") if labels is None else labels.astype(str)
-    usual = pd.Series(counts == 0).groupby(classes).transform("mean").to_numpy() > 0.5
-    if labels is None:
-        usual = np.zeros(len(counts), dtype=bool)
+def _crowded(evidence: Evidence, clusters: Array, pale: set[int]) -> Iterator[Entry]:
+    counts, density = leukocytes(evidence, clusters)
+    usual = _without_cells(counts, evidence)
     for row in np.flatnonzero((counts == 0) & ~usual):
-        yield int(row), "no cell", 0.0, "No leukocyte was found in it."
+        if int(row) not in pale:
+            yield int(row), "no cell", density[row], _no_cell(density[row])
+    central = evidence.column("central") & (counts > 0)
     with_cells = counts > 0
     if not with_cells.any() or central[with_cells].mean() < _SINGLE_CELL:
         return
     for row in np.flatnonzero((counts >= _SEVERAL) | ((counts > 1) & ~central)):
         detail = f"It shows {counts[row]} leukocytes where most images show one."
         yield int(row), "many cells", counts[row], detail
+
+
+def leukocytes(evidence: Evidence, clusters: Array) -> tuple[Array, Array]:
+    """Count the cells of each image whose nucleus is stained as nuclei of the others are.
+
+    Returns
+    -------
+    (counts, density)
+        Numbers, and how densely the fullest nucleus is stained compared with the usual one; both 0
+        where no cell was found at all.
+    """
+    nuclei = [np.array(record.nuclei).reshape(-1, 2) for record in evidence.records]
+    fullest = np.array(
+        [held[held.prod(axis=1).argmax()] if len(held) else [np.nan] * 2 for held in nuclei]
+    )
+    if np.isnan(fullest).all():
+        return np.zeros(len(nuclei), dtype=np.int64), np.zeros(len(nuclei))
+    density = _medians(fullest[:, 0], clusters)
+    stain = _medians(fullest.prod(axis=1), clusters)
+    counts = [
+        int(
+            (
+                (held[:, 0] >= _DENSE * density[row]) & (held.prod(axis=1) >= _FULL * stain[row])
+            ).sum()
+        )
+        for row, held in enumerate(nuclei)
+    ]
+    return np.array(counts), np.nan_to_num(fullest[:, 0] / density)
+
+
+def _without_cells(counts: Array, evidence: Evidence) -> Array:
+    """Whether an image is of a class most of whose images show no leukocyte."""
+    labels = evidence.manifest.labels
+    if labels is None:
+        return np.zeros(len(counts), dtype=bool)
+    classes = labels.astype(str)
+    return pd.Series(counts == 0).groupby(classes).transform("mean").to_numpy() > 0.5
+
+
+def _no_cell(density: float) -> str:
+    if not density:
+        return "No leukocyte was found in it."
+    return (
+        f"What looks most like a leukocyte in it is stained {density:.2f} times as densely as "
+        "nuclei of most images, or is small beside them."
+    )
 
 
 def _comparable(clusters: Array) -> Array:
@@ -125,7 +173,7 @@ def _comparable(clusters: Array) -> Array:
 def _medians(values: Array, clusters: Array) -> Array:
     together = _comparable(clusters)
     medians = pd.Series(values).groupby(together).transform("median").to_numpy(dtype=np.float64)
-    return np.where(together < 0, np.median(values), medians)
+    return np.where((together < 0) | np.isnan(medians), np.nanmedian(values), medians)
 
 
 def _deviations(values: Array, clusters: Array) -> Array:

@@ -23,11 +23,12 @@ Array = npt.NDArray[Any]
 
 Box = tuple[int, int, int, int]
 
-VERSION = 3
+VERSION = 4
 _ORIENTATION = 274  # the EXIF tag
 _CLIPPED_HIGH, _CLIPPED_LOW = 254, 1
 _NEAR, _FAR = 1, 4
 _STEEP = 99.0
+_EMPTY = 0.9  # quantile of green that stands for the empty smear
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Record:
     burnt_out, black : float
         Share of pixels all of whose channels are at the upper, and the lower, end.
     n_cells : int
+    nuclei : tuple of (float, float)
+        Of each cell mean optical density of the nucleus in green, against the empty smear, and the
+        share of the image that the nucleus covers.
     central : bool
         Whether a cell in the middle is what the image is about.
     flags : tuple of str
@@ -76,6 +80,7 @@ class Record:
     burnt_out: float
     black: float
     n_cells: int
+    nuclei: tuple[tuple[float, float], ...]
     central: bool
     flags: tuple[str, ...]
     cell_flags: tuple[str, ...]
@@ -90,6 +95,7 @@ class Record:
         read = json.loads(packed.tobytes())
         for name in ("flags", "cell_flags"):
             read[name] = tuple(read[name])
+        read["nuclei"] = tuple(tuple(nucleus) for nucleus in read["nuclei"])
         return cls(**read)
 
 
@@ -128,10 +134,25 @@ def make_record(content: bytes, image: RGBImage, cells: Cells) -> Record:
         burnt_out=float((low >= _CLIPPED_HIGH).mean()),
         black=float((high <= _CLIPPED_LOW).mean()),
         n_cells=len(cells),
+        nuclei=_nuclei(green, cells),
         central=cells.central is not None,
         flags=cells.flags,
         cell_flags=tuple(sorted(set.intersection(*subject))) if subject else (),
     )
+
+
+def _nuclei(green: npt.NDArray[np.uint8], cells: Cells) -> tuple[tuple[float, float], ...]:
+    """Mean optical density of each cell's nucleus, and the share of the image that it covers."""
+    if not len(cells):
+        return ()
+    below = np.cumsum(np.bincount(green.ravel(), minlength=256))
+    empty = int(np.searchsorted(below, _EMPTY * green.size))
+    density = np.log10((empty + 1) / (np.arange(256) + 1))
+    numbers, levels = cells.instances[cells.nucleus], green[cells.nucleus]
+    sizes = np.bincount(numbers, minlength=len(cells) + 1)[1:]
+    total = np.bincount(numbers, density[levels], minlength=len(cells) + 1)[1:]
+    means = total / np.maximum(sizes, 1)
+    return tuple(zip(means.tolist(), (sizes / green.size).tolist(), strict=True))
 
 
 def _is_stroke(mark: Box, lines: list[Box]) -> bool:

@@ -29,8 +29,8 @@ def verdict(document: Document) -> list[str]:
     found = [sentence for part in parts for sentence in part(document)]
     if not found:
         found = [
-            f"Nothing was found wrong with the {document['dataset']['n_images']} images, apart "
-            "from what is said of their numbers."
+            f"Nothing was found wrong with the {document['dataset']['n_images']} image(s), apart "
+            "from what is said of their number."
         ]
     return [*found, *_balance(document)]
 
@@ -59,9 +59,10 @@ def _conflicts(document: Document) -> Iterator[str]:
     found = [cluster for cluster in _whole(document) if cluster["conflict"]]
     if found:
         names = listed(sorted({str(label) for label in found[0]["labels"]}))
+        left = "" if document["cleaned"]["n_images"] else ", and no image is left"
         yield (
             f"{len(found)} set(s) of duplicates carry different labels, the first {names}: an "
-            "error of the data. The cleaned manifest leaves all of them out."
+            f"error of the data. The cleaned manifest leaves all of them out{left}."
         )
 
 

@@ -329,13 +329,13 @@ class Manifest:
         failed = decode_new(list(self.frame["path"]), list(self.frame["sha256"]), cache, n_jobs)
         return self.without(failed)
 
-    def without(self, failed: dict[int, str]) -> Manifest:
+    def without(self, failed: dict[int, str], *, may_be_empty: bool = False) -> Manifest:
         """Move rows to :attr:`skipped`, each with its reason.
 
         Raises
         ------
         ManifestError
-            No image is left.
+            No image is left, unless it `may_be_empty`.
         """
         if not failed:
             return self
@@ -343,7 +343,7 @@ class Manifest:
         rows = [(paths.iloc[i], reason, groups.iloc[i]) for i, reason in failed.items()]
         kept = self.frame.drop(index=self.frame.index[list(failed)]).reset_index(drop=True)
         skipped = pd.concat([self.skipped, skipped_table(rows)], ignore_index=True)
-        if kept.empty:
+        if kept.empty and not may_be_empty:
             raise ManifestError(
                 f"None of the {len(skipped)} files found in {self.root} is a usable image; "
                 f"the first: {rows[0][1]}"

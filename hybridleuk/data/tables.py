@@ -123,11 +123,11 @@ def find_groups(paths: list[str], regex: str) -> list[str | None]:
 def note_conflicts(frame: pd.DataFrame) -> None:
     """Say where the same bytes carry two labels: an error of the data."""
     frame = frame[frame["sha256"] != ""]  # of files that could not be read nothing is known
-    conflicts = frame.groupby("sha256")["path"].agg(list)[
-        frame.groupby("sha256")["label"].nunique() > 1
-    ]
+    counts = frame.groupby("sha256")["label"].nunique()
+    conflicts = counts.index[counts > 1]
     if len(conflicts):
-        first, second = conflicts.iloc[0][:2]
+        same = frame[frame["sha256"] == conflicts[0]].drop_duplicates("label")
+        first, second = same["path"].iloc[:2]
         progress.note(
             f"{len(conflicts)} file(s) lie in the data under two labels, first {first} and "
             f"{second}."

@@ -213,6 +213,31 @@ def test_without_labels_and_with_few_images(tmp_path):
     assert found.verdict
 
 
+def test_nothing_is_left_where_every_label_is_contradicted(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    for name in ("A/0", "A/1", "B/0"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(noise).save(tmp_path / f"{name}.png")
+    found = audit(Manifest.from_folder(tmp_path), cache=None, workers=1)
+    assert len(found.cleaned) == 0
+    assert "and no image is left" in " ".join(found.verdict)
+    (reason,) = [r for r in found.cleaned.skipped["reason"] if "A/1.png: shows" in r]
+    assert "the same as" in reason
+    assert "B/0.png, and their labels contradict each other (A, B)" in reason
+    found.write(tmp_path / "out")
+    assert (tmp_path / "out" / "cleaned.csv").read_text().startswith("image_id,path,label")
+    assert len(pd.read_csv(tmp_path / "out" / "left_out.csv")) == 3
+
+
+def test_a_size_that_differs_little_is_not_odd(tmp_path):
+    rng = np.random.default_rng(0)
+    for number, side in enumerate([40] * 12 + [41, 48]):
+        noise = rng.integers(0, 255, (side, 40, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    found = audit(Manifest.from_folder(tmp_path), cache=None, workers=1)
+    assert of(found.document["files"], "odd size") == {str(tmp_path / "13.png")}
+
+
 def test_nothing_readable(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(path)

@@ -5,6 +5,9 @@ import numpy as np
 from hybridleuk.audit.quality import quality
 from hybridleuk.audit.record import Record
 
+NUCLEUS = (0.75, 0.06)  # density, share of the image
+RED_CELL, PLATELET = (0.2, 0.05), (0.7, 0.004)
+
 
 def record(**changed):
     usual = {
@@ -20,12 +23,13 @@ def record(**changed):
         "bright": 230.0,
         "burnt_out": 0.0,
         "black": 0.0,
-        "n_cells": 1,
+        "nuclei": (NUCLEUS,),
         "central": True,
         "flags": (),
         "cell_flags": (),
     }
-    return Record(**{**usual, **changed})
+    merged = {**usual, **changed}
+    return Record(**{"n_cells": len(merged["nuclei"]), **merged})
 
 
 def problems(*odd, labels=None, clusters=None, usual=None):
@@ -62,8 +66,8 @@ def test_each_problem():
     assert problems(record(burnt_out=0.7, bright=255.0)) == (["too bright"], [])
     assert problems(record(flags=("low_contrast",))) == (["stain"], [])
     assert problems(record(flags=("no_color",))) == (["stain"], [])
-    assert problems(record(n_cells=0, central=False)) == (["no cell"], [])
-    assert problems(record(n_cells=4)) == (["many cells"], [])
+    assert problems(record(nuclei=(), central=False)) == (["no cell"], [])
+    assert problems(record(nuclei=(NUCLEUS,) * 4)) == (["many cells"], [])
 
 
 def test_a_grey_set_is_no_stain_failure():
@@ -71,11 +75,13 @@ def test_a_grey_set_is_no_stain_failure():
 
 
 def test_many_cells_are_no_defect_of_fields():
-    assert problems(record(n_cells=9), usual={"n_cells": 6, "central": False}) == ([], [])
+    assert problems(
+        record(nuclei=(NUCLEUS,) * 9), usual={"nuclei": (NUCLEUS,) * 6, "central": False}
+    ) == ([], [])
 
 
 def test_a_class_without_leukocytes_is_none():
-    empty = [record(n_cells=0, central=False)] * 5
+    empty = [record(nuclei=(), central=False)] * 5
     labels = np.array(["platelet"] * 5 + ["neutrophil"] * 60, dtype=object)
     assert problems(*empty, labels=labels) == ([], [])
     labels[0] = "neutrophil"
@@ -88,3 +94,22 @@ def test_images_are_compared_within_their_acquisition():
     clusters = np.array([1] * 40 + [0] * 60)
     assert problems(*darker, clusters=clusters) == ([], [])
     assert problems(record(bright=150.0), clusters=np.zeros(61, dtype=int))[0] == ["too dark"]
+
+
+def test_red_cells_and_platelets_are_no_leukocytes():
+    assert problems(record(nuclei=(RED_CELL,))) == (["no cell"], [])
+    assert problems(record(nuclei=(RED_CELL,) * 7, central=False)) == (["no cell"], [])
+    assert problems(record(nuclei=(PLATELET, PLATELET), central=False)) == (["no cell"], [])
+    assert problems(record(nuclei=(NUCLEUS, RED_CELL, PLATELET, RED_CELL))) == ([], [])
+    small = (0.8, 0.016)  # a pyknotic erythroblast
+    assert problems(record(nuclei=(small,))) == ([], [])
+
+
+def test_an_image_without_stain_is_not_told_twice():
+    assert problems(record(nuclei=((0.05, 0.05),), flags=("low_contrast",))) == (["stain"], [])
+
+
+def test_no_cell_in_any_image():
+    assert problems(record(nuclei=(), central=False), usual={"nuclei": (), "central": False})[
+        0
+    ] == ["no cell"]

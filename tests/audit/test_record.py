@@ -16,6 +16,9 @@ def test_record_survives_the_cache():
     record = make_record(buffer.getvalue(), image, find_cells(image))
     assert Record.unpack(record.pack()) == record
     assert (record.format, record.mode, record.height, record.width) == ("PNG", "RGB", 80, 80)
+    (nucleus,) = record.nuclei
+    assert 0.3 < nucleus[0] < 1.5
+    assert abs(nucleus[1] - find_cells(image).nucleus.mean()) < 1e-9
     assert (record.orientation, record.n_cells, record.central) == (1, 1, True)
 
 
