@@ -26,6 +26,7 @@ from hybridleuk.report.reading import (
     best_of,
     candidates_of,
     chance_of,
+    group_word,
     main_split,
     oriented,
     pairs_of,
@@ -84,7 +85,7 @@ def warnings_of(document: Document) -> list[str]:
 
 def _group_warnings(document: Document) -> list[str]:
     dataset, split = document["dataset"], document["protocol"]["split"]
-    kind, n_groups = dataset["group_kind"], dataset["n_groups"]
+    kind, n_groups, group = dataset["group_kind"], dataset["n_groups"], group_word(document)
     if not n_groups:
         return [
             "No groups are known, so images of one patient may be on both sides of a fold and "
@@ -95,7 +96,7 @@ def _group_warnings(document: Document) -> list[str]:
     fewest = min(dataset["groups_per_class"].values())
     if n_groups < FEW_GROUPS or fewest < FEW_GROUPS_PER_CLASS:
         found.append(
-            f"Only {n_groups} groups, {fewest} in the smallest class: a few of them decide these "
+            f"Only {n_groups} {group}s, {fewest} in the smallest class: a few of them decide these "
             "figures, and intervals and p-values are rough."
         )
     if kind == "pseudo":
@@ -105,8 +106,8 @@ def _group_warnings(document: Document) -> list[str]:
         )
     if split == "random":
         found.append(
-            "Images of one group are on both sides of the folds (split 'random'), so every figure "
-            "may be too good; use the split 'group' or 'both'."
+            f"Images of one {group} are on both sides of the folds (split 'random'), so every "
+            "figure may be too good; use the split 'group' or 'both'."
         )
     return found
 
@@ -122,7 +123,8 @@ def _overlap_warnings(document: Document) -> list[str]:
 
 def _best_sentence(document: Document) -> str:
     best = best_of(document)
-    reached, where = with_interval(best["balanced_accuracy"]), _WHERE[main_split(document)]
+    reached = with_interval(best["balanced_accuracy"])
+    where = _WHERE[main_split(document)].replace("group", group_word(document))
     if len(candidates_of(document)) == 1:
         return f"{best['name']} reaches a balanced accuracy of {reached}, {where}."
     sentence = f"{best['name']} has the highest balanced accuracy, {reached}, {where}"
@@ -141,14 +143,15 @@ def _leakage_sentences(document: Document) -> list[str]:
     if not gap:
         return []
     name, gain = best_of(document)["name"], 100 * gap["mean"]
+    group = group_word(document)
     if gap["low"] is not None and gap["low"] > 0:
         return [
             f"Random folds flatter: {name} gains {gain:.1f} points ({100 * gap['low']:.1f} to "
-            f"{100 * gap['high']:.1f}) when images of one group may be on both sides."
+            f"{100 * gap['high']:.1f}) when images of one {group} may be on both sides."
         ]
     return [
         f"No leakage gap is shown: random folds give {name} {points(gap['mean'])} points "
-        f"({points(gap['low'])} to {points(gap['high'])}) over folds by group."
+        f"({points(gap['low'])} to {points(gap['high'])}) over folds by {group}."
     ]
 
 

@@ -28,6 +28,7 @@ from hybridleuk.report.reading import (
     best_of,
     candidates_of,
     chance_of,
+    group_word,
     main_split,
     oriented,
     pairs_of,
@@ -92,6 +93,7 @@ def comparison_report(
             shortcuts=shortcuts_of(document),
             strongest=proving(document)[:STRONGEST],
             split=split_words(document),
+            group=group_word(document),
             chance=chance_of(document),
             remarks=[said for said in document["verdict"] if said not in document["alarms"]],
             figures=figures,
@@ -196,7 +198,7 @@ def _leakage(document: Document) -> Markup | None:
         }
         for entry in candidates_of(document)
     ]
-    return gap_figure(rows, "random folds", "groups kept apart")
+    return gap_figure(rows, "random folds", f"{group_word(document)}s kept apart")
 
 
 def _external(document: Document, other: Mapping[str, Any]) -> Markup:

@@ -9,6 +9,7 @@ __all__ = [
     "best_of",
     "candidates_of",
     "chance_of",
+    "group_word",
     "main_split",
     "oriented",
     "pairs_of",
@@ -61,8 +62,13 @@ def proving(document: Document) -> list[Entry]:
 def split_words(document: Document) -> str:
     """Say how the folds of the main split were made, with their number where it was chosen."""
     split, protocol = main_split(document), document["protocol"]
-    words = _SPLITS.get(split, split)
+    words = _SPLITS.get(split, split).replace("group", group_word(document))
     return words if split in ("logo", "manifest") else f"{protocol['folds']} folds, {words}"
+
+
+def group_word(document: Document) -> str:
+    """Call a guessed group a pseudo-group, wherever the word stands."""
+    return "pseudo-group" if document["dataset"].get("group_kind") == "pseudo" else "group"
 
 
 def pairs_of(document: Document) -> list[Entry]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybridleuk.report.dots import as_estimate, plain_text
-from hybridleuk.report.reading import candidates_of, shortcuts_of, split_words
+from hybridleuk.report.reading import candidates_of, group_word, shortcuts_of, split_words
 
 __all__ = ["COLUMNS", "csv_table", "escape_latex", "latex_table", "markdown_table"]
 
@@ -158,7 +158,7 @@ def _cost(value: float | None) -> str:
 
 def _caption(document: Document) -> str:
     data, protocol = document["dataset"], document["protocol"]
-    groups = f" from {data['n_groups']} groups" if data["n_groups"] else ""
+    groups = f" from {data['n_groups']} {group_word(document)}s" if data["n_groups"] else ""
     return (
         f"{data['name']}: {data['n_images']} images{groups}, {len(data['classes'])} classes; "
         f"{split_words(document)}, seed {protocol['seed']}; 95 % intervals in brackets."

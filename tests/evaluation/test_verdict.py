@@ -83,6 +83,17 @@ def test_the_verdict_tells_the_folds_it_rests_on(split, words):
     )
 
 
+def test_a_guessed_group_is_called_pseudo_wherever_it_stands():
+    dataset = {**document()["dataset"], "group_kind": "pseudo", "n_groups": 12}
+    gaps = {"hybrid+svm": {"mean": 0.05, "low": 0.01, "high": 0.09}}
+    changes = {"dataset": dataset, "leakage_gap": gaps, "protocol": {"split": "both"}}
+    text = said(**changes) + " ".join(warnings_of(document(**changes)))
+    assert "on pseudo-groups kept apart" in text
+    assert "when images of one pseudo-group may be" in text
+    assert "Only 12 pseudo-groups" in text
+    assert "pseudo" not in said()
+
+
 def test_candidates_whose_interval_reaches_zero_are_not_told_apart():
     close = {**pair("deep+svm", "hybrid+svm", -0.03, 0.01), "high": 0.001}
     pairs = [close, *document()["pairs"][1:]]
