@@ -84,7 +84,10 @@ class CocoFile:
             check_size(where, (int(stated[0]), int(stated[1])), size)
         marks = self.marks.get(numbers[0], [])
         found = collected(self._boxes(marks), boxed, size, where)
-        return replace(found, mask=self._mask(marks, size, where))
+        try:
+            return replace(found, mask=self._mask(marks, size, where))
+        except AnnotationError as error:
+            return replace(found, problems=(*found.problems, f"{error} The outlines are left out."))
 
     def _boxes(self, marks: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[float]]]:
         for mark in marks:

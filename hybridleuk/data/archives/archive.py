@@ -16,7 +16,15 @@ from pathlib import PurePosixPath
 
 from hybridleuk.exceptions import ManifestError
 
-__all__ = ["SUFFIXES", "UNREAD_SUFFIXES", "Archive", "BadMember", "check_growth", "checked_name"]
+__all__ = [
+    "SUFFIXES",
+    "UNREAD_SUFFIXES",
+    "Archive",
+    "BadMember",
+    "check_growth",
+    "check_readable",
+    "checked_name",
+]
 
 SUFFIXES = (
     *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),
@@ -99,6 +107,21 @@ def check_growth(sizes: Iterable[int], stored: int, archive: str) -> None:
             f"{archive} would unpack to {total / 1e9:,.1f} GB, {total // max(stored, 1):,} times "
             "its own size, as archives do that are made to fill the disk; it is not read."
         )
+
+
+def check_readable(path: str) -> None:
+    """Refuse an archive that the system does not let be read.
+
+    Raises
+    ------
+    ManifestError
+        It does not.
+    """
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def is_link(mode: int) -> bool:

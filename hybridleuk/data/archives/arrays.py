@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from hybridleuk.data.archives.archive import check_growth
+from hybridleuk.data.archives.archive import check_growth, check_readable
 from hybridleuk.data.archives.pieces import Piece, PieceArchive
 from hybridleuk.data.archives.spool import spooled
 from hybridleuk.exceptions import ManifestError
@@ -49,6 +49,7 @@ class ArrayArchive(PieceArchive):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
+        check_readable(path)
         try:
             with zipfile.ZipFile(path) as file:
                 held = {info.filename.removesuffix(".npy"): info for info in file.infolist()}

@@ -7,9 +7,11 @@ prune`` removes what belongs to archives that are gone or have changed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,9 +25,14 @@ from hybridleuk.exceptions import ManifestError
 __all__ = ["FOLDER", "spooled", "stale_spools"]
 
 FOLDER = "archives"
-_ORIGIN = "origin.txt"
+_ORIGIN, _PARTIAL = "origin.txt", ".partial"
 _PIECE = 1 << 20
 _ROOM = 200 * 2**20  # left free on the disk
+_ABANDONED = 3600  # seconds after which nobody writes to an unfinished file any more
+_UNWRITABLE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EFBIG),
+}
 
 
 def spooled(archive: str, name: str, opened: Callable[[], IO[bytes] | Any]) -> str:
@@ -43,7 +50,7 @@ def spooled(archive: str, name: str, opened: Callable[[], IO[bytes] | Any]) -> s
     Raises
     ------
     ManifestError
-        There is no room for it, or it grows beyond all images.
+        It cannot be written there, there is no room for it, or it grows beyond all images.
     OSError, EOFError
         The stream is damaged.
     """
@@ -52,12 +59,16 @@ def spooled(archive: str, name: str, opened: Callable[[], IO[bytes] | Any]) -> s
     target = folder / name
     if target.is_file():
         return str(target)
-    draft = folder / f"{name}.{os.getpid()}.partial"
+    draft = folder / f"{name}.{os.getpid()}{_PARTIAL}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _ORIGIN).write_text(origin, encoding="utf-8", errors="surrogateescape")
         _copy(archive, opened, draft)
         os.replace(draft, target)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise _no_place(archive, str(error.strerror)) from error
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -72,12 +83,16 @@ def _copy(archive: str, opened: Callable[[], IO[bytes] | Any], draft: Path) -> N
             written += len(piece)
             check_growth([written], stored, archive)
             if shutil.disk_usage(draft.parent).free < _ROOM:
-                raise ManifestError(
-                    f"{archive}: no room in {draft.parent.parent} to decompress it; free some "
-                    "space, name another folder by HYBRIDLEUK_CACHE, or unpack it yourself."
-                )
+                raise _no_place(archive, "no room")
             file.write(piece)
             task.advance(len(piece))
+
+
+def _no_place(archive: str, why: str) -> ManifestError:
+    return ManifestError(
+        f"{archive}: cannot be decompressed into {default_cache_directory() / FOLDER} ({why}); "
+        "name another folder by HYBRIDLEUK_CACHE, or unpack it yourself and give the folder."
+    )
 
 
 def _origin(archive: str) -> str:
@@ -90,9 +105,13 @@ def stale_spools(cache: Path, *, everything: bool = False) -> list[Path]:
     found: list[Path] = []
     for folder in sorted((cache / FOLDER).glob("*")):
         files = sorted(path for path in folder.glob("*") if path.is_file())
-        if everything or not _is_current(folder):
-            found += files
+        whole = everything or not _is_current(folder)
+        found += [path for path in files if whole or _is_abandoned(path)]
     return found
+
+
+def _is_abandoned(path: Path) -> bool:
+    return path.suffix == _PARTIAL and time.time() - path.stat().st_mtime > _ABANDONED
 
 
 def _is_current(folder: Path) -> bool:

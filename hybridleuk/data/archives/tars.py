@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import IO, Any
 
-from hybridleuk.data.archives.archive import checked_name
+from hybridleuk.data.archives.archive import check_readable, checked_name
 from hybridleuk.data.archives.pieces import Piece, PieceArchive
 from hybridleuk.data.archives.spool import spooled
 from hybridleuk.exceptions import ManifestError
@@ -38,6 +38,7 @@ class TarArchive(PieceArchive):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
+        check_readable(path)
         try:
             plain = self._plain()
             end = os.path.getsize(plain)

@@ -10,6 +10,7 @@ from hybridleuk.data.archives.archive import (
     Archive,
     BadMember,
     check_growth,
+    check_readable,
     checked_name,
     is_link,
 )
@@ -32,6 +33,7 @@ class ZipArchive(Archive):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
+        check_readable(path)
         try:
             self._file = zipfile.ZipFile(path)
         except (*_DAMAGED, NotImplementedError) as error:

@@ -79,6 +79,8 @@ def steps_by_hand(card: DatasetCard) -> str:
 
 
 def _from_kaggle(source: Kaggle, target: Path) -> Path:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"{target} is not empty; name another folder for the data set.")
     try:
         import kagglehub
     except ImportError as error:
@@ -92,8 +94,6 @@ def _from_kaggle(source: Kaggle, target: Path) -> Path:
     except Exception as error:  # kagglehub raises what its transport does
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DownloadError(f"Kaggle did not hand out {source.slug} ({first})") from error
-    if target.exists() and any(target.iterdir()):
-        raise OutputError(f"{target} is not empty; name another folder for the data set.")
     shutil.copytree(kept, target, dirs_exist_ok=True)
     return target
 
@@ -123,8 +123,8 @@ def _from_medmnist(flag: str, target: Path) -> tuple[str, str] | None:
         return None
     size = target.stem.removeprefix(flag)
     url, md5 = str(INFO[flag][f"url{size}"]), str(INFO[flag][f"MD5{size}"])
-    kept = Path(DEFAULT_ROOT) / target.name
-    if kept.is_file() and _md5(kept) == md5:
+    kept = None if DEFAULT_ROOT is None else Path(DEFAULT_ROOT) / target.name
+    if kept is not None and kept.is_file() and _md5(kept) == md5:
         progress.note(f"Copied from {kept}, where medmnist keeps it.")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(kept, target)

@@ -125,6 +125,19 @@ def test_coco_counts_run_down_the_columns(tmp_path):
     assert (mask.cell == expected).all()
 
 
+def test_outlines_that_cannot_be_read_leave_the_boxes(tmp_path):
+    mark = {"image_id": 1, "category_id": 7, "bbox": [1, 1, 5, 5]}
+    for outline, said in (
+        ({"size": [60, 80], "counts": "PPYo0"}, "an outline that is compressed"),
+        ({"size": [60, 80], "counts": [1, 2]}, "do not add up to the image"),
+        ([[1, 2, 3]], "a polygon of 3 numbers"),
+    ):
+        path = write(tmp_path, "a.json", coco(annotations=[mark | {"segmentation": outline}]))
+        found = read(path)
+        assert (len(found.cells), found.mask) == (1, None)
+        assert said in found.problems[0]
+
+
 @pytest.mark.parametrize(
     ("document", "said"),
     [

@@ -83,7 +83,7 @@ def test_they_are_written_and_read_again_and_follow_their_rows(images, tmp_path)
 
 def test_a_file_that_is_not_there(images, tmp_path):
     (tmp_path / "m.csv").write_text("path,mask\nimages/blast/1.png,none.png\n")
-    with pytest.raises(ManifestError, match=r"of the column 'mask' 1 of 1 files do not exist"):
+    with pytest.raises(ManifestError, match=r"of the column 'mask' .* 1 of 1 files do not exist"):
         Manifest.from_file(tmp_path / "m.csv")
 
 

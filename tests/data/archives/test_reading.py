@@ -5,6 +5,7 @@ import os
 import shutil
 import tarfile
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -151,6 +152,31 @@ def test_pruning_removes_what_was_decompressed_of_archives_that_are_gone(folder)
     archive.unlink()
     prune(cache)
     assert list(cache.glob("archives/*/*")) == []
+
+
+def test_no_place_to_decompress_into(folder, monkeypatch, tmp_path):
+    archive = packed(folder, "gztar", top=True)
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("HYBRIDLEUK_CACHE", str(tmp_path / "a file"))
+    with pytest.raises(ManifestError, match="cannot be decompressed into .*HYBRIDLEUK_CACHE"):
+        Manifest.from_source(archive)
+    monkeypatch.setenv("HYBRIDLEUK_CACHE", str(tmp_path / "cache"))
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(ManifestError, match=r"\(no room\)"):
+        Manifest.from_source(archive)
+
+
+def test_what_a_killed_process_left_is_pruned(folder):
+    cache = Path(os.environ["HYBRIDLEUK_CACHE"])
+    Manifest.from_source(packed(folder, "gztar", top=True))
+    (spool,) = cache.glob("archives/*")
+    for name, age in (("content.tar.7.partial", 4000), ("content.tar.8.partial", 0)):
+        (spool / name).write_bytes(b"1")
+        os.utime(spool / name, (time.time() - age,) * 2)
+    prune(cache)
+    left = sorted(path.name for path in spool.iterdir())
+    assert left == ["content.tar", "content.tar.8.partial", "origin.txt"]
 
 
 def write_zip(path, members, change=None):

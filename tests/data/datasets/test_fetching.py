@@ -1,6 +1,7 @@
 """Fetching from a server of the test's own; archives that are damaged or lead out of a folder."""
 
 import dataclasses
+import hashlib
 import http.server
 import io
 import sys
@@ -129,6 +130,45 @@ def test_kagglehub_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(DownloadError, match=r"pip install 'hybridleuk\[kaggle\]'"):
         fetch_dataset(find_card("all"), tmp_path)
+
+
+def medmnist_with(monkeypatch, url, content, kept):
+    size = {"url_224": f"{url}/b.npz", "MD5_224": hashlib.md5(content).hexdigest()}
+    info = types.SimpleNamespace(INFO={"bloodmnist": size}, DEFAULT_ROOT=kept)
+    monkeypatch.setitem(sys.modules, "medmnist", types.SimpleNamespace(info=info))
+    monkeypatch.setitem(sys.modules, "medmnist.info", info)
+
+
+@pytest.mark.parametrize("kept", [None, "nowhere"])
+def test_bloodmnist_comes_from_the_address_that_medmnist_knows(serve, tmp_path, monkeypatch, kept):
+    url, answer = serve(b"arrays")
+    medmnist_with(monkeypatch, url, b"arrays", kept)
+    (file,) = fetch_dataset(find_card("bloodmnist"), tmp_path)
+    assert (file.name, file.read_bytes(), answer.asked) == ("bloodmnist_224.npz", b"arrays", 1)
+
+
+def test_bloodmnist_of_medmnist_is_copied_where_it_is_whole(serve, tmp_path, monkeypatch):
+    url, answer = serve(b"arrays")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    medmnist_with(monkeypatch, url, b"arrays", str(kept))
+    (kept / "bloodmnist_224.npz").write_bytes(b"arrays, cut o")
+    fetch_dataset(find_card("bloodmnist"), tmp_path / "one")
+    assert answer.asked == 1
+    (kept / "bloodmnist_224.npz").write_bytes(b"arrays")
+    (file,) = fetch_dataset(find_card("bloodmnist"), tmp_path / "two")
+    assert (file.read_bytes(), answer.asked) == (b"arrays", 1)
+
+
+def test_bloodmnist_of_another_hash(serve, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "medmnist", None)
+    card = find_card("bloodmnist")
+    url, _ = serve(b"something else")
+    files = {"bloodmnist_224.npz": f"{url}/b.npz"}
+    card = dataclasses.replace(card, source=dataclasses.replace(card.source, files=files))
+    with pytest.raises(DownloadError, match=r"came with MD5 .*, expected b718ff.*By hand"):
+        fetch_dataset(card, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../evil.jpg", "/tmp/evil.jpg", "a/../../evil.jpg"])
