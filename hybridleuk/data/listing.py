@@ -112,10 +112,8 @@ def table_rows(source: Path, group_column: str | None = None) -> pd.DataFrame:
     check_paths(rows["path"], str(source))
     for name in DRAWN:
         if name in rows:
-            check_existing(
-                rows[name].dropna(),
-                f"{source}: of the column {name!r} (files in which cells are drawn)",
-            )
+            where = f"{source}: of the column {name!r} (files in which cells are drawn)"
+            check_existing(rows[name].dropna(), where)
     for name in ("label", "group"):
         check_complete(rows, name, source)
     return rows

@@ -12,6 +12,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -55,6 +56,8 @@ def fetch_dataset(card: DatasetCard, folder: str | os.PathLike[str]) -> list[Pat
             return [_from_kaggle(card.source, target)]
         return _from_addresses(card.source, target)
     except DownloadError as error:
+        with suppress(OSError):  # it stays where anything is in it
+            target.rmdir()
         raise DownloadError(f"{error}. By hand: {steps_by_hand(card)}") from error
 
 
@@ -72,7 +75,7 @@ def steps_by_hand(card: DatasetCard) -> str:
         addresses = " and ".join(card.source.files.values())
         steps = (
             f"Download {addresses} with a browser.",
-            "Unpack it, and check it: hybridleuk datasets check FOLDER",
+            "Check it, unpacked or as it is: hybridleuk datasets check FOLDER",
         )
     numbered = " ".join(f"({i}) {step}" for i, step in enumerate(steps, 1))
     return f"{numbered} Homepage: {card.homepage}"
