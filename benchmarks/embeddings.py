@@ -8,12 +8,16 @@ second of CPU time (all threads) are given too. "Network alone" has its pictures
     python benchmarks/embeddings.py IMAGES --weights FILE [--backbone squeezenet1_0] [--n 200]
     python benchmarks/embeddings.py IMAGES --weights FILE --backbone resnet50 --peers \
         --thingsvision PEER/bin/python
+    python benchmarks/embeddings.py IMAGES --weights FILE --device cuda --n 4800
     python benchmarks/embeddings.py IMAGES --weights FILE --memory
 
-``--peers`` takes timm into the turns, as its documentation recommends, and thingsvision from an
-environment of its own; each in a process that loads once (``embeddings_peers.py``). The last form
-embeds a tenth of the images and all of them, each in a process of its own, and
-gives the greatest memory both had.
+On every device the network alone is also given as a share of what arithmetic and memory allow
+(``embeddings_limit.py``). On a GPU files are read once more after the system was told to forget
+them, which is what a disk costs, and nvJPEG is timed beside the decoder that is used.
+``--peers`` (on a CPU) takes timm into the turns, as its documentation recommends, and thingsvision
+from an environment of its own; each in a process that loads once (``embeddings_peers.py``). The
+last form embeds a tenth of the images and all of them, each in a process of its own, and gives the
+greatest memory both had.
 """
 
 from __future__ import annotations
@@ -26,12 +30,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 import torchvision
+from embeddings_limit import limit
 from PIL import Image
 from torch import nn
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
@@ -40,7 +46,7 @@ from hybridleuk import DeepEmbeddings, Manifest, read_image
 from hybridleuk.embeddings.backbones import backbone, blocks_of
 from hybridleuk.embeddings.network import FrozenBackbone
 from hybridleuk.embeddings.preprocessing import view_pictures
-from hybridleuk.embeddings.runtime import running_beside
+from hybridleuk.embeddings.runtime import default_batch_size, default_workers, running_beside
 from hybridleuk.embeddings.weights import load_network, resolve_weights, trunk_state
 
 
@@ -57,8 +63,8 @@ class PlainImages(torch.utils.data.Dataset):
         return self.transform(Image.open(self.paths[index]).convert("RGB"))
 
 
-def plain_loop(record, weights):
-    network = load_network(record, weights).network
+def plain_loop(record, weights, device):
+    network = load_network(record, weights).network.to(device)
     if hasattr(network, "features") and record.name.startswith(("squeezenet", "vgg")):
         network = nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     else:
@@ -67,34 +73,83 @@ def plain_loop(record, weights):
     def run(paths):
         loader = torch.utils.data.DataLoader(PlainImages(paths, record), batch_size=32)
         with torch.no_grad():
-            return torch.cat([network(batch) for batch in loader]).numpy()
+            return torch.cat([network(batch.to(device)).cpu() for batch in loader]).numpy()
 
     return run
 
 
-def ours(name, weights, precision):
+def ours(name, weights, precision, device="cpu", *, from_disk=False):
     def run(paths):
+        if from_disk:
+            forget(paths)
         with tempfile.TemporaryDirectory() as folder:
             made = DeepEmbeddings(
-                name, weights=weights, precision=precision, cache=folder, device="cpu"
+                name, weights=weights, precision=precision, cache=folder, device=device
             )
             return made.fit_transform(paths)
 
     return run
 
 
-def network_alone(record, weights, precision, pictures):
-    state = trunk_state(resolve_weights(record, weights))
-    network = FrozenBackbone(record, state, blocks_of(record))
-    batches = np.array_split(pictures, -(-len(pictures) // 16))
+def forget(paths):
+    """Ask the system to drop files from its memory, so that they are read from the disk again."""
+    for path in paths:
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def network_alone(network, precision, pictures):
+    device = network.factor.device
+    size = default_batch_size(device)
+    batches = [pictures[i : i + size] for i in range(0, len(pictures), size)]
+
+    def embed(batch):
+        return network.embed(batch, precision=precision, batch_size=size)
 
     def run(_):
-        with running_beside(torch.device("cpu")) as (pool, _):
-            return np.concatenate(
-                list(pool.map(lambda batch: network.embed(batch, precision=precision), batches))
-            )
+        with running_beside(device) as (pool, _):
+            return np.concatenate(list(pool.map(embed, batches)))
 
     return run
+
+
+def print_limit(network, record, seconds, n):
+    """Say what share of the machine's limits the network alone reaches."""
+    device = network.factor.device
+    for precision in ("fp32", "bf16"):
+        at_most, operations, bandwidth = limit(
+            network, record, precision, default_batch_size(device)
+        )
+        wall = median(wall for wall, _ in seconds[f"network alone, {precision}"])
+        print(
+            f"{precision}: {n / wall:.0f} of at most {at_most:.0f} images/s "
+            f"({n / wall / at_most:.0%}) at {operations / 1e12:.2f} TFLOP/s of a matrix product "
+            f"and {bandwidth / 1e9:.0f} GB/s of a copy"
+        )
+
+
+def print_decoders(paths):
+    """Decode JPEG files as the program does, in threads, and by nvJPEG, from memory."""
+    contents = [Path(path).read_bytes() for path in paths]
+    with ThreadPoolExecutor(default_workers()) as pool:
+        begin = time.perf_counter()
+        plain = list(pool.map(read_image, paths))
+        rate = len(paths) / (time.perf_counter() - begin)
+    print(f"decoded in {default_workers()} threads: {rate:.0f}/s")
+    coded = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
+    for _ in range(2):  # the first round warms up
+        begin = time.perf_counter()
+        made = [
+            picture.cpu()
+            for i in range(0, len(coded), 256)
+            for picture in torchvision.io.decode_jpeg(coded[i : i + 256], device="cuda")
+        ]
+        rate = len(paths) / (time.perf_counter() - begin)
+    most = max(
+        int(np.abs(one.numpy().transpose(1, 2, 0).astype(int) - two).max())
+        for one, two in zip(made, plain, strict=True)
+    )
+    print(f"decoded by nvJPEG: {rate:.0f}/s; pixels differ by up to {most} levels")
 
 
 class Peer:
@@ -209,6 +264,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="squeezenet1_0")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--peers", action="store_true", help="take other tools into the turns")
     parser.add_argument("--thingsvision", help="Python of an environment with thingsvision")
     parser.add_argument("--memory", action="store_true")
@@ -226,13 +282,19 @@ def main() -> None:
     manifest = Manifest.from_source(arguments.images)
     paths = manifest.sample(-(-arguments.n // len(set(manifest.labels)))).paths[: arguments.n]
     pictures = np.concatenate([view_pictures("image", read_image(p), None, record) for p in paths])
+    device = torch.device(arguments.device)
+    state = trunk_state(resolve_weights(record, weights))
+    network = FrozenBackbone(record, state, blocks_of(record)).to(device)
     contestants = {
-        "plain loop, float32": plain_loop(record, weights),
-        "fp32": ours(record.name, weights, "fp32"),
-        "bf16": ours(record.name, weights, "bf16"),
-        "network alone, fp32": network_alone(record, weights, "fp32", pictures),
-        "network alone, bf16": network_alone(record, weights, "bf16", pictures),
+        "plain loop, float32": plain_loop(record, weights, device),
+        "fp32": ours(record.name, weights, "fp32", device),
+        "bf16": ours(record.name, weights, "bf16", device),
+        "network alone, fp32": network_alone(network, "fp32", pictures),
+        "network alone, bf16": network_alone(network, "bf16", pictures),
     }
+    if device.type == "cuda":
+        from_disk = ours(record.name, weights, "bf16", device, from_disk=True)
+        contestants["bf16, from disk"] = from_disk
     others = peers(arguments, record.name, paths) if arguments.peers else {}
     rows, seconds = measure(contestants, paths, arguments.repeats, others)
     load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
@@ -250,6 +312,9 @@ def main() -> None:
         worst = f"{cosine(rows[name], plain).min():.6f}" if name in rows else "its own pictures"
         rates = f"{len(paths) / wall:8.1f}  {ratio:11.2f}  {len(paths) / cpu:12.1f}"
         print(f"{name:22s} {rates}  {worst}")
+    print_limit(network, record, seconds, len(paths))
+    if device.type == "cuda":
+        print_decoders(paths)
     largest = np.abs(rows["fp32"] - plain).max() / np.abs(plain).max()
     print(f"fp32 against the plain loop: largest difference {largest:.1e} of the largest value")
     first, second = second_run(record.name, weights, paths)

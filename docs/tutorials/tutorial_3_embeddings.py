@@ -329,9 +329,10 @@ hybridleuk(
 # --------
 # Nothing has to be changed: ``device="auto"`` takes a CUDA GPU, else Apple's ``mps``, else the
 # processor, and ``batch_size="auto"`` sends 256 pictures at once instead of 16, halved where the
-# memory is too small. With ``precision="auto"`` a GPU computes in bf16. Rows in fp32 agree with
-# those of a processor to the last digits only, not in every bit, since sums are taken in another
-# order.
+# memory is too small. With ``precision="auto"`` a GPU computes in bf16. While it computes one
+# batch, the next is copied to it from pinned memory, and after the third full batch the whole
+# network is launched at once, as a CUDA graph. Rows in fp32 agree with those of a processor to the
+# last digits only, not in every bit, since sums are taken in another order.
 #
 # A fast GPU waits for its images: when ``decode``, ``cells`` and ``preprocess`` of ``throughput_``,
 # divided by the number of ``workers``, are more than ``network``, then more cores help and a larger

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from hybridleuk import progress
 from hybridleuk.embeddings.fused import reduced_copy
+from hybridleuk.embeddings.lane import Cuda, Lane, runs_in_lanes
 from hybridleuk.embeddings.pooling import pool, stain_weights
 from hybridleuk.embeddings.preprocessing import ORIENTATIONS, Pictures
 from hybridleuk.embeddings.records import OUTPUT, Backbone, Block
@@ -109,6 +112,8 @@ class FrozenBackbone(nn.Module):
         self._own = threading.local()  # several threads may run one network at once
         self._reduced: dict[str, nn.Module | None] = {}
         self._making = threading.Lock()
+        self._submitting = threading.Lock()
+        self._most: int | None = None  # pictures that a GPU's memory holds, once it did not
         self._watch()
         self.requires_grad_(False)
         self.eval()
@@ -187,7 +192,8 @@ class FrozenBackbone(nn.Module):
         pictures : ndarray of shape (n, H, W, 3), uint8
         precision : {"fp32", "bf16", "fp16"}
         batch_size : int
-            Halved, for this call, for as long as a GPU's memory does not suffice.
+            Halved for as long as a GPU's memory does not suffice, and said once; later calls begin
+            with what sufficed.
         orientations : {1, 2, 4, 8}, default 1
             Average over the picture as it is; and mirrored; in four rotations; in four rotations
             and mirrored, the whole symmetry of a square. A smear has no up and no left, so with 8
@@ -209,32 +215,65 @@ class FrozenBackbone(nn.Module):
         parts = []
         start = 0
         while start < len(pictures):
+            size = min(batch_size, self._most or batch_size)
             try:
-                parts.append(
-                    self._embed(pictures[start : start + batch_size], precision, orientations)
-                )
-                start += batch_size
+                parts.append(self._embed(pictures[start : start + size], precision, orientations))
+                start += size
             except torch.OutOfMemoryError:
-                if batch_size == 1:
+                if size == 1:
                     raise
-                torch.cuda.empty_cache()
-                batch_size = max(1, batch_size // 2)
+                self._back_off(size)
         if not parts:
             return np.zeros((0, sum(block.width for block in self.blocks)), dtype=np.float32)
         return np.concatenate(parts)
 
+    def _back_off(self, size: int) -> None:
+        """Take half as many pictures from now on; of several threads the first one says it."""
+        with self._submitting:
+            torch.cuda.empty_cache()
+            if self._most is None or self._most >= size:
+                self._most = size // 2
+                progress.note(
+                    f"The GPU's memory does not hold {size} pictures in {self.record.name}; going "
+                    f"on with {self._most} at a time."
+                )
+
     def _embed(
         self, pictures: Pictures, precision: Precision, orientations: int = 1
     ) -> npt.NDArray[np.float32]:
-        device = self.factor.device
-        # (n, H, W, 3) in memory is what torch calls (n, 3, H, W) in channels-last order.
-        batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).permute(0, 3, 1, 2)
-        with torch.inference_mode(), exact_float32(device, precision), autocast(device, precision):
-            rows = [self(turned, precision) for turned in turned(batch.to(device), orientations)]
-            mean = rows[0] if orientations == 1 else torch.stack(rows).mean(0)
-            found = np.asarray(mean.cpu().numpy())
+        given = np.require(pictures, requirements=["C", "W"])
+        if runs_in_lanes(self.factor.device):
+            found = self._lane(precision, orientations).rows(given)
+        else:
+            # (n, H, W, 3) in memory is what torch calls (n, 3, H, W) in channels-last order.
+            batch = torch.from_numpy(given).permute(0, 3, 1, 2)
+            with torch.inference_mode():
+                rows = self._averaged(batch.to(self.factor.device), precision, orientations)
+            found = np.asarray(rows.cpu().numpy())
         self._check_finite(found, precision)
         return found
+
+    def _averaged(
+        self, batch: torch.Tensor, precision: Precision, orientations: int
+    ) -> torch.Tensor:
+        """Embed pictures of shape (n, 3, H, W) in every orientation: their mean, (n, width)."""
+        device = self.factor.device
+        with exact_float32(device, precision), autocast(device, precision):
+            rows = [self(lying, precision) for lying in turned(batch, orientations)]
+            return rows[0] if orientations == 1 else torch.stack(rows).mean(0)
+
+    def _lane(self, precision: Precision, orientations: int) -> Lane:
+        """Return this thread's lane for one way of embedding."""
+        lanes = self._own.__dict__.setdefault("lanes", {})
+        if (precision, orientations) not in lanes:
+            lanes[precision, orientations] = Lane(
+                partial(self._averaged, precision=precision, orientations=orientations),
+                Cuda(self.factor.device),
+                self._submitting,
+                recordable=self.record.source != "own",  # whose code is not known
+            )
+        made: Lane = lanes[precision, orientations]
+        return made
 
     def _check_finite(self, rows: npt.NDArray[np.float32], precision: Precision) -> None:
         wrong = len(rows) - np.isfinite(rows).all(axis=1).sum()

@@ -39,6 +39,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS = ("fp32", "bf16", "fp16", "auto")
 _BATCH_SIZE_CPU = 16
 _MOST_BATCHES_AT_ONCE = 8
+_LANES = 2  # of a GPU
 _BATCH_SIZE_GPU = 256
 # What the drivers of NVIDIA (also on Tegra and under WSL), AMD and Intel GPUs put there.
 _GPU_FILES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/dxg", "/dev/kfd", "/dev/dri/*")
@@ -235,12 +236,14 @@ def running_beside(device: torch.device) -> Iterator[tuple[ThreadPoolExecutor, i
 
     On a CPU every core takes a batch of its own, rather than all cores one batch together: then no
     core waits for the others at the end of every layer, nor for those that decode images. As many
-    cores are used as torch may use (``torch.set_num_threads``). A GPU takes one batch at a time.
+    cores are used as torch may use (``torch.set_num_threads``). A GPU computes one batch while
+    another one is copied to it (:mod:`hybridleuk.embeddings.lane`).
     """
     import torch
 
     allowed = torch.get_num_threads()
-    at_once = min(allowed, _MOST_BATCHES_AT_ONCE) if device.type == "cpu" else 1
+    most = {"cpu": min(allowed, _MOST_BATCHES_AT_ONCE), "cuda": _LANES}
+    at_once = most.get(device.type, 1)
     pool = ThreadPoolExecutor(
         at_once,
         thread_name_prefix="hybridleuk-network",

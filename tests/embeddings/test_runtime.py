@@ -76,6 +76,8 @@ def test_batches_run_beside_each_other_on_a_cpu_and_leave_torch_as_it_was():
                 assert pool.submit(torch.get_num_threads).result() == each
             assert torch.get_num_threads() == allowed
         with runtime.running_beside(torch.device("cuda")) as (_, found):
+            assert found == 2  # one is copied while the other is computed
+        with runtime.running_beside(torch.device("mps")) as (_, found):
             assert found == 1
     finally:
         torch.set_num_threads(before)
