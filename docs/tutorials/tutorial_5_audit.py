@@ -12,9 +12,10 @@ should be found.
 # The download
 # ------------
 # ``hybridleuk datasets fetch all -o leukemia`` fetches the real images from Kaggle, or says which
-# steps are for you to take. Here smears of twelve patients are drawn instead and laid into folders
-# as there. Four mistakes are planted: one image lies in a second class, turned by a quarter and
-# compressed anew; another is there twice; a third is out of focus; one file was cut off.
+# steps are for you to take; a zip or tar file that you have need not be unpacked. Here smears of
+# twelve patients are drawn instead and laid into folders as there. Four mistakes are planted: one
+# image lies in a second class, turned by a quarter and compressed anew; another is there twice; a
+# third is out of focus; one file was cut off.
 
 import tempfile
 from pathlib import Path

@@ -150,6 +150,7 @@ ALL_IDB1 = DatasetCard(
     source=_IDB_STEPS,
     defects=(
         "Two cameras and several magnifications are mixed.",
+        "The centers in xyc are those of probable lymphoblasts only, not of all leukocytes.",
         "Nothing in a file tells the patient.",
     ),
 )
