@@ -24,6 +24,7 @@ __all__ = [
 
 Fold = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 MOST_GROUPS = 100
+_DRAWS = 10
 
 
 def check_disjoint(fold: Fold, groups: Sequence[Any] | npt.NDArray[Any] | None = None) -> None:
@@ -182,6 +183,8 @@ def hold_out(
 ) -> Fold:
     """Hold out about `fraction` of the images, with classes in proportion and groups kept whole.
 
+    Where large groups leave a class out of a fold, other seeds are tried, then a larger part.
+
     Returns
     -------
     (train, held_out) : tuple of index arrays
@@ -189,14 +192,23 @@ def hold_out(
     Raises
     ------
     SplitError
-        A class has a single image, or stands in a single group.
+        A class has a single image, or stands in a single group, or no part holds every class.
     """
     if not 0 < fraction <= 0.5:
         raise SplitError(f"fraction is {fraction}; expected more than 0 and at most 0.5.")
     checked = check_labels(labels)
     available = _smallest_class(checked, groups)[1]
-    n_splits = max(2, min(round(1 / fraction), available))
-    return stratified_folds(checked, groups, n_splits=n_splits, random_state=random_state)[0]
+    wanted = max(2, min(round(1 / fraction), available))
+    first: SplitError | None = None
+    for n_splits in range(wanted, 1, -1):
+        for shift in range(_DRAWS if random_state is not None else 1):
+            seed = None if random_state is None else random_state + shift
+            try:
+                return stratified_folds(checked, groups, n_splits=n_splits, random_state=seed)[0]
+            except SplitError as error:
+                first = first or error
+    assert first is not None, "at least two folds are tried"
+    raise first
 
 
 def _smallest_class(

@@ -59,3 +59,16 @@ def test_labels_become_plain_text():
 def test_fraction_is_checked():
     with pytest.raises(SplitError, match="fraction is 0.9"):
         hold_out(["a", "b"], fraction=0.9)
+
+
+def test_groups_that_leave_a_class_out_of_a_part_are_drawn_again():
+    rng = np.random.default_rng(0)
+    for _ in range(25):  # the last of these layouts fails with the first seed
+        groups, drawn = rng.integers(0, 8, 48), rng.integers(0, 4, 48)
+        codes = np.where(rng.random(48) < 0.7, groups % 4, drawn)
+    with pytest.raises(SplitError, match="one of 3 folds has no image of class 3"):
+        stratified_folds(codes, groups, n_splits=3)
+    train, held_out = hold_out(codes, groups)
+    assert set(codes[train]) == set(codes[held_out]) == {0, 1, 2, 3}
+    assert not set(groups[train]) & set(groups[held_out])
+    assert len(held_out) <= len(codes) / 2
