@@ -33,7 +33,7 @@ from hybridleuk.audit.quality import quality
 from hybridleuk.audit.record import Record
 from hybridleuk.audit.verdict import verdict
 from hybridleuk.data.fingerprints import fingerprints
-from hybridleuk.data.near_duplicates import NearPair, _scores, _seen_in, _Space
+from hybridleuk.data.near_duplicates import _CHUNK, NearPair, _scores, _seen_in, _Space
 from hybridleuk.data.skipped import listed
 from hybridleuk.evaluation.pseudo_groups import acquisition_clusters
 from hybridleuk.report.audit import audit_report
@@ -101,8 +101,9 @@ def measure(
     rows, many, seen = perturbed(numbers, pictures, n, rng)
     evidence, clock = drawn_evidence(rows, labels, rng), Clock()
     candidates = sorted(clock("neighbors", lambda: space.near_pairs(many)))
-    picked = [candidates[k] for k in rng.permutation(len(candidates))[: args.pairs]]
-    parts = [picked[start : start + 64] for start in range(0, len(picked), 64)]
+    parts = [candidates[start : start + _CHUNK] for start in range(0, len(candidates), _CHUNK)]
+    parts = [parts[k] for k in rng.permutation(len(parts))[: max(1, args.pairs // _CHUNK)]]
+    picked = [pair for part in parts for pair in part]
     scores = clock("registration", lambda: [_scores(p, *_seen_in(p, seen)) for p in parts])
     share = len(candidates) / len(picked)
     clock.seconds["registration"] *= share
