@@ -150,7 +150,7 @@ def _told(manifest: Manifest, found: Recognition, files: Sequence[Found]) -> Man
     drawn = drawn_columns(found, [told[path] for path in manifest.paths if path in told])
     frame = manifest.frame.assign(split=column("split", manifest.paths))
     for name, paths in drawn.items():
-        frame[name] = pd.Series(list(manifest.paths), dtype=object).map(paths.get)
+        frame[name] = pd.Series([paths.get(path) for path in manifest.paths], dtype=object)
     known = replace(
         manifest,
         frame=frame,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hybridleuk import Manifest
 from hybridleuk.data.datasets.reading import read_dataset
 from hybridleuk.exceptions import ManifestError
 
@@ -116,6 +117,8 @@ def test_what_is_drawn_on_images_comes_along(draw, name, column, stems, suffixes
     image, drawn = suffixes
     assert drawn_names(manifest, column) == {stem + image: stem + drawn for stem in stems}
     assert manifest.annotated.all()
+    manifest.write(Path(manifest.root) / "list.csv")
+    assert Manifest.from_file(Path(manifest.root) / "list.csv").frame.equals(manifest.frame)
 
 
 def test_lisc_has_fields_of_one_number_and_masks_in_folders_of_kinds(draw):
