@@ -7,6 +7,7 @@ training images. With ``--throughput``, the training steps alone are timed again
 network's input), taking turns on the same images.
 
     python benchmarks/finetuning.py IMAGES --weights FILE [--per-class 150] [--set epochs=20 ...]
+    python benchmarks/finetuning.py IMAGES --weights FILE --per-class 600 --curve 25 100 400
     python benchmarks/finetuning.py IMAGES --weights FILE --throughput
 """
 
@@ -33,6 +34,7 @@ from torchvision.transforms import (
 )
 
 from hybridleuk import FineTunedCNN, Manifest, progress, save_model
+from hybridleuk.candidates import make_candidate
 from hybridleuk.data.splits import hold_out
 from hybridleuk.embeddings.backbones import backbone
 from hybridleuk.embeddings.weights import load_network
@@ -94,6 +96,33 @@ def accuracy(arguments) -> dict:
         "image_size": network.image_size_,
         "weights": network.weights_description_,
     }
+
+
+def curve(arguments) -> dict:
+    """Score fine-tuning and hybrid+svm, learned from few to many images, on the same test part."""
+    paths, labels = part_of(arguments.images, arguments.per_class, arguments.seed)
+    train, test = hold_out(labels, fraction=0.2, random_state=arguments.seed)
+    order = np.random.default_rng(arguments.seed).permutation(train)
+    found = {}
+    for n in arguments.curve:
+        rows = np.concatenate([order[labels[order] == name][:n] for name in np.unique(labels)])
+        for candidate in arguments.candidate or ("finetuned", "hybrid+svm"):
+            model = make_candidate(
+                candidate,
+                finetuning=settings(arguments),
+                weights=arguments.weights,
+                backbone=arguments.backbone,
+                cache=arguments.cache,
+                random_state=arguments.seed,
+            )
+            busy = time.process_time()
+            model.fit([paths[i] for i in rows], labels[rows])
+            busy = time.process_time() - busy
+            hits = model.predict([paths[i] for i in test]) == labels[test]
+            share = round(float(hits.mean()), 4)
+            found[f"{candidate}, {n} per class"] = {"accuracy": share, "fit_cpu_s": round(busy)}
+            print(candidate, n, found[f"{candidate}, {n} per class"], flush=True)
+    return found
 
 
 def scored(network, images, labels, orientations: int) -> dict:
@@ -189,9 +218,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--save", metavar="FILE", help="keep the fitted network")
+    parser.add_argument("--curve", type=int, nargs="+", metavar="N", help="images per class")
+    parser.add_argument("--cache", default="default")
+    parser.add_argument("--candidate", action="append", help="of --curve")
     parser.add_argument("--throughput", action="store_true")
     arguments = parser.parse_args()
-    measured = throughput(arguments) if arguments.throughput else accuracy(arguments)
+    task = curve if arguments.curve else throughput if arguments.throughput else accuracy
+    measured = task(arguments)
     print(json.dumps({"threads": torch.get_num_threads(), **measured}, indent=2))
 
 

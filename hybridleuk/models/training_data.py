@@ -273,8 +273,8 @@ def _room_for(shape: tuple[int, ...]) -> Pixels:
             "another disk."
         )
     progress.note(f"The pictures take {needed / 1e9:.1f} GB and are kept in a file in {folder}.")
-    file = tempfile.TemporaryFile(prefix="hybridleuk-")  # noqa: SIM115 - it lives with the array
-    return np.memmap(file, np.uint8, "w+", shape=shape)
+    with tempfile.TemporaryFile(prefix="hybridleuk-") as file:  # gone when the array is
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def _gathered(futures: list[Future[Pixels]]) -> Pixels:
