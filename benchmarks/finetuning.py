@@ -8,7 +8,8 @@ network's input), taking turns on the same images.
 
     python benchmarks/finetuning.py IMAGES --weights FILE [--per-class 150] [--set epochs=20 ...]
     python benchmarks/finetuning.py IMAGES --weights FILE --per-class 600 --curve 25 100 400
-    python benchmarks/finetuning.py IMAGES --weights FILE --throughput
+    python benchmarks/finetuning.py IMAGES --weights FILE --per-class 20 --throughput
+    python benchmarks/finetuning.py IMAGES --weights FILE --per-class 15 --interrupt
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import multiprocessing
+import tempfile
 import time
 from pathlib import Path
 
@@ -177,36 +180,111 @@ class PlainImages(torch.utils.data.Dataset):
             return self.transform(picture.convert("RGB")), int(self.codes[i])
 
 
-def plain_epochs(paths, codes, arguments, size: int, epochs: int) -> float:
-    """Train the plainest way; return images per second of all epochs after the first batch."""
+def plain_epochs(paths, codes, arguments, size: int, epochs: int) -> None:
+    """Train the plainest way."""
     network = load_network(backbone(arguments.backbone), arguments.weights).network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     loader = torch.utils.data.DataLoader(PlainImages(paths, codes, size), 32, shuffle=True)
-    begun = time.perf_counter()
     for _ in range(epochs):
         for images, targets in loader:
             loss = torch.nn.functional.cross_entropy(network(images), targets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return epochs * len(paths) / (time.perf_counter() - begun)
 
 
 def throughput(arguments) -> dict:
-    paths, labels = part_of(arguments.images, 40, arguments.seed)
+    """Images per second of CPU time, taking turns; the median of three."""
+    paths, labels = part_of(arguments.images, arguments.per_class, arguments.seed)
     codes = np.unique(labels, return_inverse=True)[1]
-    options = {"validation_fraction": 0, "epochs": 2, **settings(arguments)}
-    rates: dict[str, list[float]] = {"plain": [], "hybridleuk": [], "hybridleuk_whole_fit": []}
+    options = {"validation_fraction": 0, "epochs": 4, **settings(arguments)}
+    rates: dict[str, list[float]] = {"plain": [], "hybridleuk": [], "ratio": []}
     for _ in range(3):
         network = FineTunedCNN(arguments.backbone, weights=arguments.weights, **options)
-        begun = time.perf_counter()
+        busy = time.process_time()
         network.fit(paths, labels)
-        seen = options["epochs"] * len(paths)
-        rates["hybridleuk_whole_fit"].append(seen / (time.perf_counter() - begun))
-        rates["hybridleuk"].append(seen / network.seconds_)
-        size, epochs = network.image_size_, options["epochs"]
-        rates["plain"].append(plain_epochs(paths, codes, arguments, size, epochs))
-    return {name: round(float(np.median(values)), 1) for name, values in rates.items()}
+        rates["hybridleuk"].append(options["epochs"] * len(paths) / (time.process_time() - busy))
+        busy = time.process_time()
+        plain_epochs(paths, codes, arguments, network.image_size_, options["epochs"])
+        rates["plain"].append(options["epochs"] * len(paths) / (time.process_time() - busy))
+        rates["ratio"].append(rates["hybridleuk"][-1] / rates["plain"][-1])
+        print({name: round(values[-1], 2) for name, values in rates.items()}, flush=True)
+    median = {name: round(float(np.median(values)), 2) for name, values in rates.items()}
+    return {**median, "waiting_share": round(network.waiting_share_, 5)}
+
+
+class Counting(progress.Listener):
+    """Writes down the batches that are done, for whoever watches from outside."""
+
+    def __init__(self, done) -> None:
+        self.done = done
+
+    def advanced(self, task) -> None:
+        if task.unit == "batches":
+            self.done.value = task.done
+
+
+def train_once(arguments, checkpoint, done, answer) -> None:
+    paths, labels = part_of(arguments.images, arguments.per_class, arguments.seed)
+    train, test = hold_out(labels, fraction=0.2, random_state=arguments.seed)
+    torch.set_num_threads(1)
+    network = FineTunedCNN(
+        arguments.backbone,
+        weights=arguments.weights,
+        checkpoint=checkpoint,
+        random_state=arguments.seed,
+        **settings(arguments),
+    )
+    with progress.report_to(Counting(done)):
+        network.fit([paths[i] for i in train], labels[train])
+    probabilities = network.predict_proba([paths[i] for i in test])
+    hits = network.classes_[probabilities.argmax(axis=1)] == labels[test]
+    answer.put(
+        {
+            "accuracy": float(hits.mean()),
+            "history": network.history_.drop(columns="seconds").to_dict("list"),
+            "probabilities": probabilities.tolist(),
+        }
+    )
+
+
+def in_a_process(arguments, checkpoint: Path, limit: float) -> tuple[int, dict | None]:
+    """Train in a process of its own, killed after `limit` batches; return batches and answer."""
+    spawn = multiprocessing.get_context("spawn")
+    answer, done = spawn.Queue(), spawn.Value("i", 0)
+    child = spawn.Process(target=train_once, args=(arguments, checkpoint, done, answer))
+    child.start()
+    while child.is_alive() and answer.empty() and done.value < limit:
+        time.sleep(0.01)
+    if done.value >= limit:
+        child.kill()
+    found = None if done.value >= limit else answer.get()
+    child.join()
+    return done.value, found
+
+
+def interrupted(arguments) -> dict:
+    """Kill a training at three random batches, each time let it go on, and compare the ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        total, whole = in_a_process(arguments, Path(folder, "whole"), np.inf)
+        print(f"unbroken: {total} batches, accuracy {whole['accuracy']:.4f}", flush=True)
+        killed = []
+        for limit in sorted(points(arguments, total)):
+            killed.append(in_a_process(arguments, Path(folder, "broken"), limit)[0])
+            print(f"killed after {killed[-1]} batches", flush=True)
+        _, found = in_a_process(arguments, Path(folder, "broken"), np.inf)
+    return {
+        "batches": total,
+        "killed_after": killed,
+        "accuracy": whole["accuracy"],
+        "accuracy_resumed": found["accuracy"],
+        "same_history": whole["history"] == found["history"],
+        "same_probabilities": whole["probabilities"] == found["probabilities"],
+    }
+
+
+def points(arguments, total: int) -> list[int]:
+    return np.random.default_rng(arguments.seed).choice(np.arange(1, total), 3, replace=False)
 
 
 def main() -> None:
@@ -222,9 +300,11 @@ def main() -> None:
     parser.add_argument("--cache", default="default")
     parser.add_argument("--candidate", action="append", help="of --curve")
     parser.add_argument("--throughput", action="store_true")
+    parser.add_argument("--interrupt", action="store_true")
     arguments = parser.parse_args()
-    task = curve if arguments.curve else throughput if arguments.throughput else accuracy
-    measured = task(arguments)
+    tasks = {"curve": curve, "throughput": throughput, "interrupt": interrupted}
+    asked = [task for name, task in tasks.items() if getattr(arguments, name)]
+    measured = (asked or [accuracy])[0](arguments)
     print(json.dumps({"threads": torch.get_num_threads(), **measured}, indent=2))
 
 

@@ -11,7 +11,7 @@ import typer
 from hybridleuk.exceptions import InputError
 
 from .options import FeatureOptions
-from .weights import WORDS, check_networks
+from .weights import check_networks
 
 __all__ = [
     "TrainingOptions",
@@ -24,6 +24,7 @@ __all__ = [
 _PANEL = "Training of networks"
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDEST = 40
+_OF_ANY = ("default", "random")  # weights that every backbone has
 _CURVES = {
     "train_loss": "training loss",
     "valid_loss": "validation loss",
@@ -105,14 +106,14 @@ def of_candidate(
 ) -> dict[str, Any]:
     """Return the parameters of a candidate: ``two-channel`` has a backbone of its own.
 
-    A file of weights without ``--backbone`` is then one of the default backbone, not of this one.
+    Unless ``--backbone`` names another, or ``--weights`` are those of another.
     """
     from hybridleuk.models.named import TWO_CHANNEL
 
-    if name != TWO_CHANNEL or features.backbone:
+    told = features.backbone or parameters["weights"] not in _OF_ANY
+    if name != TWO_CHANNEL or told:
         return dict(parameters)
-    own = {key: value for key, value in parameters.items() if key != "backbone"}
-    return own if own["weights"] in WORDS else own | {"weights": "default"}
+    return {key: value for key, value in parameters.items() if key != "backbone"}
 
 
 def check_candidates(
