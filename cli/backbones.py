@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hybridleuk.exceptions import WeightsError
+from hybridleuk.exceptions import InputError, WeightsError
 
 from .console import Outcome
 from .outputs import claim_file, require_suffix
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BUNDLE_EXAMPLE",
     "EXAMPLE",
+    "EXPORT_EXAMPLE",
     "FETCH_EXAMPLE",
     "bundle",
+    "export",
     "fetch",
     "list_backbones",
     "weights_state",
@@ -33,6 +35,10 @@ FETCH_EXAMPLE = "hybridleuk backbones fetch resnet50 NASNetLarge"
 BUNDLE_EXAMPLE = (
     "hybridleuk backbones bundle resnet50 Xception -o bundle.zip\n"
     "hybridleuk extract smears/ -o features.parquet --backbone Xception --weights bundle.zip"
+)
+EXPORT_EXAMPLE = (
+    "hybridleuk backbones export network.hleuk -o own.safetensors\n"
+    "hybridleuk compare others/ -o comparison/ --candidate hybrid+svm --weights own.safetensors"
 )
 _OWN_TAG = "a file of one's own"
 _Names = Annotated[
@@ -103,6 +109,46 @@ def fetch(
     shown += [Text(item["problem"], style="red") for item in problems]
     document = {"backbones": rows, "problems": problems}
     return Outcome(document, shown, essential=bool(problems), status=int(bool(problems)))
+
+
+def export(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL.hleuk", help="Model of a network that was trained.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE.safetensors", help="File of weights to write."
+        ),
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an output that exists.")
+    ] = False,
+) -> Outcome:
+    """Write the backbone of a fine-tuned network to a file that --weights takes.
+
+    The file lists the images it was trained on, so that a comparison on them says so.
+    """
+    from hybridleuk.persistence import load_model
+
+    require_suffix(output, ".safetensors")
+    claim_file(output, overwrite=overwrite)
+    fitted = load_model(model)
+    if not hasattr(fitted, "save_backbone"):
+        raise InputError(
+            f"{model} holds a {type(fitted).__name__}, whose networks are as they came; expected a "
+            "model of 'hybridleuk fit --classifier finetuned'."
+        )
+    fitted.save_backbone(output)
+    n = len(fitted.learned_from_)
+    document = {"output": output, "backbone": fitted.record_.name, "n_learned_from": n}
+    return Outcome(
+        document,
+        [
+            f"{output} holds {fitted.record_.name}, trained on {n:,} image files; use it with: "
+            f"--weights {output}",
+        ],
+    )
 
 
 def bundle(

@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hybridleuk.embeddings.records import Backbone, record_from_json, record_to_json
 from hybridleuk.exceptions import InputError, WeightsError
 
-__all__ = ["described_record", "header_of", "metadata_for"]
+__all__ = ["described_record", "header_in", "header_of", "metadata_for"]
 
 _KEY = "hybridleuk_backbone"
 _ARCHITECTURE = "architecture"
@@ -70,12 +70,20 @@ def header_of(path: Path) -> Mapping[str, str]:
         return {}
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(_LARGEST_HEADER, path.stat().st_size):
-                return {}
-            said = json.loads(file.read(length)).get("__metadata__") or {}
-    except (OSError, ValueError, AttributeError):
-        return {}  # damaged: said where the tensors are read
+            return header_in(file, path.stat().st_size)
+    except OSError:
+        return {}  # said where the tensors are read
+
+
+def header_in(file: IO[bytes], size: int) -> Mapping[str, str]:
+    """Read the metadata of an opened safetensors file of `size` bytes; empty where damaged."""
+    try:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(_LARGEST_HEADER, size):
+            return {}
+        said = json.loads(file.read(length)).get("__metadata__") or {}
+    except (ValueError, AttributeError):
+        return {}
     return said if isinstance(said, dict) else {}
 
 

@@ -6,7 +6,7 @@ import io
 import os
 import pickle
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -69,7 +69,12 @@ def parse_state(content: bytes, path: Path) -> State:
     return _plain_state(_read_pth(content, path), path)
 
 
-def write_weights(path: str | os.PathLike[str], state: State, record: Backbone) -> None:
+def write_weights(
+    path: str | os.PathLike[str],
+    state: State,
+    record: Backbone,
+    said: Mapping[str, str] | None = None,
+) -> None:
     """Write weights as ``.safetensors`` whose metadata says which network they are of.
 
     The file can be given as ``--weights`` beside any ``--backbone`` name, and is used with the
@@ -82,6 +87,8 @@ def write_weights(path: str | os.PathLike[str], state: State, record: Backbone) 
     state : dict of str to Tensor
         With or without the head.
     record : Backbone
+    said : mapping of str to str, optional
+        What else the file says of itself.
 
     Raises
     ------
@@ -98,7 +105,7 @@ def write_weights(path: str | os.PathLike[str], state: State, record: Backbone) 
     trunk = fitting_state(state, record, f"The state for {target.name}")
     plain = {name: value.detach().cpu().contiguous() for name, value in trunk.items()}
     with _written(target) as unfinished:
-        safetensors.torch.save_file(plain, unfinished, metadata_for(record))
+        safetensors.torch.save_file(plain, unfinished, metadata_for(record) | dict(said or {}))
 
 
 @contextmanager

@@ -145,6 +145,9 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         Where and how it was trained.
     weights_description_, weights_sha256_ : str
         What training began with.
+    learned_from_ : list of str
+        The files that the network knows, those watched and those behind its first weights
+        included: the first twelve digits of each one's SHA-256.
 
     Examples
     --------
@@ -260,6 +263,7 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         measured = self.fit_measurements(images, learned)
         network = self._classifier(loaded, 0 if measured is None else measured.shape[1])
         pixels = self.reader().read(images)
+        self.learned_from_ = self.seen_files(images, self.weights)
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=labels[learned])
         train = LabelledPixels(pixels, codes.astype(np.int64), learned, measured)
         return self._train(network, train, weights, clock)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from hybridleuk.data.file_hashes import file_hash
 from hybridleuk.data.images import check_images
 from hybridleuk.embeddings.backbones import Backbone
+from hybridleuk.embeddings.learned import learned_from
+from hybridleuk.embeddings.weights import resolve_weights
 from hybridleuk.hybrid import HybridFeatures, Measurements
 from hybridleuk.models.training_data import ImageReader, LabelledPixels
 
@@ -51,6 +56,17 @@ class NetworkInputs:
     def reader(self) -> ImageReader:
         """Make what decodes images to pictures."""
         return ImageReader(self.record_, self.views, self.image_size_, self.cache, self.workers)
+
+    def seen_files(self, images: Iterable[Any], weights: Any) -> list[str]:
+        """List the files that a network knows: these images, and those its weights are from.
+
+        Returns
+        -------
+        list of str
+            The first twelve digits of the SHA-256 of each.
+        """
+        given = {file_hash(os.fspath(i))[:12] for i in images if not isinstance(i, np.ndarray)}
+        return sorted(given | learned_from(resolve_weights(self.record_, weights)))
 
     def unfitted_measurements(self) -> HybridFeatures:
         """Make what measures and scales the cells of images."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from hybridleuk.embeddings.backbones import trainable_backbone
+from hybridleuk.embeddings.learned import learned_text
 from hybridleuk.embeddings.records import record_from_json, record_to_json
+from hybridleuk.embeddings.states import write_weights
 from hybridleuk.exceptions import ModelFileError
 from hybridleuk.hybrid import HybridFeatures
 from hybridleuk.models.augmentation import Augmentation
@@ -36,7 +38,11 @@ _LEARNED = (
     "weights_sha256_",
 )
 # With what a file from before they were there stands for.
-_LEARNED_LATER = {"temperature_": 1.0, "waiting_share_": 0.0}
+_LEARNED_LATER: dict[str, Any] = {
+    "temperature_": 1.0,
+    "waiting_share_": 0.0,
+    "learned_from_": (),
+}
 _MEASURED = "measured."
 _SCALES = ("mean_", "spread_", "scale_")
 
@@ -48,6 +54,9 @@ class StoredNetwork(NetworkInputs, BaseEstimator):
     augment: bool | Augmentation
     classes_: Any
     history_: pd.DataFrame
+    image_size_: int
+    learned_from_: Sequence[str]
+    weights_description_: str
     network_: ImageClassifier
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -101,6 +110,36 @@ class StoredNetwork(NetworkInputs, BaseEstimator):
         classifier.measured_ = classifier._scaled_again(description.get("measured"), tensors)
         classifier.network_ = classifier._restored(tensors)
         return classifier
+
+    def save_backbone(self, path: str | os.PathLike[str]) -> None:
+        """Write the trained backbone to a file that ``--weights`` takes, for frozen embeddings.
+
+        The file says which network it holds, the size of the pictures it was trained on, and the
+        images: their embeddings must not be used to judge it, and comparisons say so. Images that
+        were given as arrays are no files, and stand in no list.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.safetensors``. A file that is there is replaced when the new one is complete.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written.
+        """
+        check_is_fitted(self)
+        record = replace(
+            self.record_,
+            input_size=self.image_size_,
+            resize_size=self.image_size_,
+            weights_tag=f"fine-tuned from {self.weights_description_}",
+            sha256="",
+            hub="",
+            url="",
+        )
+        said = learned_text(self.learned_from_)
+        write_weights(path, self.network_.trunk_state(), record, said)
 
     def _restored(self, tensors: Mapping[str, torch.Tensor]) -> ImageClassifier:
         measured = self.measured_

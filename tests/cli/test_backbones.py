@@ -11,6 +11,7 @@ import torch
 from hybridleuk.embeddings import backbones, weights
 from hybridleuk.embeddings.backbones import BACKBONES, PAPER
 from hybridleuk.embeddings.network import random_network
+from hybridleuk.embeddings.states import read_state
 from hybridleuk.exceptions import WeightsError
 
 
@@ -197,3 +198,21 @@ def test_doctor_tells_of_damaged_and_unfinished_weights(run, hub, monkeypatch, t
     how = missing["squeezenet1_1's weights are not as published"]
     assert how == "hybridleuk backbones fetch squeezenet1_1 --overwrite"
     assert ended.status == 0
+
+
+def test_the_backbone_of_a_trained_network_becomes_weights(run, tmp_path, smears):
+    model, output = tmp_path / "m.hleuk", tmp_path / "own.safetensors"
+    options = ("--weights", "random", "--image-size", 32, "--epochs", 1, "--workers", 1)
+    ended = run("fit", smears, "-o", model, "--classifier", "finetuned", *options)
+    assert ended.status == 0, ended.err
+    assert "Learning curve, epochs 0 to 1" in ended.out
+    assert "waited for images" in ended.out
+    ended = run("backbones", "export", model, "-o", output, "--json")
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["n_learned_from"] == 16
+    assert read_state(output)["features.0.weight"].shape == (96, 3, 7, 7)
+    assert "exists" in run("backbones", "export", model, "-o", output).err
+    ended = run("fit", smears, "-o", tmp_path / "s.hleuk", "--features", "morphology")
+    assert ended.status == 0, ended.err
+    ended = run("backbones", "export", tmp_path / "s.hleuk", "-o", tmp_path / "no.safetensors")
+    assert (ended.status, "expected a model of" in ended.err) == (1, True)

@@ -1,15 +1,18 @@
 """Two views, measurements, own weights and large sets of images, as a user meets them."""
 
 import copy
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from hybridleuk import FineTunedCNN, HybridFeatures, load_model, save_model
+from hybridleuk import DeepEmbeddings, FineTunedCNN, HybridFeatures, load_model, save_model
 from hybridleuk.data.artificial import draw_cell
 from hybridleuk.embeddings.backbones import backbone
+from hybridleuk.embeddings.learned import n_learned
 from hybridleuk.embeddings.network import random_network
 from hybridleuk.embeddings.states import write_weights
 from hybridleuk.exceptions import InputError
@@ -104,3 +107,24 @@ def test_pictures_that_do_not_fit_in_memory_lie_in_a_file(cells, monkeypatch):
 def test_parameters_that_cannot_be_meant(cells, parameters, message):
     with pytest.raises(InputError, match=message):
         FineTunedCNN(**{**SMALL, **parameters}).fit(cells, KINDS)
+
+
+def test_its_backbone_becomes_weights_that_embed_as_it_does(cells, tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(len(cells))]
+    for path, cell in zip(paths, cells, strict=True):
+        Image.fromarray(cell).save(path)
+    fitted = FineTunedCNN(**{**SMALL, "image_size": 64}, epochs=1).fit(paths, KINDS)
+    fitted.save_backbone(tmp_path / "own.safetensors")
+    embeddings = DeepEmbeddings(
+        "ours", weights=tmp_path / "own.safetensors", layers="default", pooling="avg", cache=None
+    )
+    batch = next(iter(fitted.inputs(cells).in_order(torch.device("cpu"))))
+    with torch.no_grad():
+        expected = fitted.network_.features(batch.images).numpy()
+    np.testing.assert_allclose(embeddings.fit_transform(paths), expected, atol=1e-4)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert n_learned("ours", tmp_path / "own.safetensors", [*digests, "0" * 64]) == len(paths)
+    # What is trained from there on knows these images, too.
+    again = FineTunedCNN("ours", **{**SMALL, "weights": tmp_path / "own.safetensors"}, epochs=1)
+    again.fit(cells, KINDS)
+    assert again.learned_from_ == fitted.learned_from_ == sorted(d[:12] for d in digests)
