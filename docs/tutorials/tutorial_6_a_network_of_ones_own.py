@@ -91,7 +91,7 @@ print(f"Trained on {len(network.learned_from_)} image files.")
 # %%
 # Frozen, it embeds the smears of the other hospital, alone and beside morphology. The same network
 # with the random weights that training began with stands beside it. Drawn cells of two kinds are so
-# easy that its features tell them apart as well; on real smears they do not.
+# easy that its features tell them apart as well.
 
 deep = ["deep+svm", "hybrid+svm"]
 shared = {"folds": 3, "learning_curve": False, "counterfactuals": 0, "layers": "default"}

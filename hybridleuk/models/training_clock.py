@@ -32,7 +32,7 @@ class Clock:
         What the network waited for images, s.
     """
 
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=lambda: time.monotonic())
     spent: float = 0.0
     waited: float = 0.0
 

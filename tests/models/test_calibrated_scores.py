@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 
 from hybridleuk import FineTunedCNN
 from hybridleuk.models.calibrated_scores import best_temperature, mean_probabilities
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = {"weights": "random", "image_size": 32, "batch_size": 8, "workers": 1, "cache": None}
 
 
@@ -37,7 +37,6 @@ def test_orientations_are_averaged_as_probabilities():
 
 
 def test_a_prediction_over_eight_orientations_does_not_depend_on_how_the_image_lies():
-    torch.set_num_threads(1)
     random = np.random.default_rng(0)
     labels = np.arange(16) % 2
     images = random.integers(0, 200, (16, 32, 32, 3)) + 50 * labels[:, None, None, None]

@@ -18,12 +18,7 @@ SMALL = {"weights": "random", "image_size": 32, "batch_size": 8, "precision": "f
 COLORS = {"ALL": (120, 60, 150), "normal": (170, 120, 190), "other": (150, 60, 70)}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(label, random, size=40):

@@ -23,12 +23,7 @@ SMALL = {"weights": "random", "image_size": 32, "batch_size": 8, "workers": 1, "
 KINDS = ["lymphocyte", "neutrophil"] * 6
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

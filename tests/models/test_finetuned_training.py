@@ -29,12 +29,7 @@ CPU = torch.device("cpu")
 OPTIONS = {"weights": "random", "image_size": 32, "batch_size": 4, "epochs": 3, "workers": 1}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def images(n=16):

@@ -17,12 +17,7 @@ CPU = torch.device("cpu")
 RECORD = backbone("squeezenet1_0")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def recipe(**changed):
