@@ -153,7 +153,9 @@ def _rows(document: Document, metrics: Sequence[str]) -> list[list[str]]:
 
 
 def _cost(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def _caption(document: Document) -> str:

@@ -103,3 +103,9 @@ def test_names_of_classes_are_no_markup_in_the_card(document):
     card = card_text(document)
     assert "<b>" not in card
     assert "Early & &lt;b&gt;late&lt;/b&gt;" in card
+
+
+def test_long_times_are_written_out(document):
+    document["candidates"][0]["predict_ms_per_image"] = 2308.2
+    assert "| 2308 |" in markdown_table(document)
+    assert "e+" not in latex_table(document)
