@@ -122,8 +122,8 @@ def print_limit(network, record, seconds, n):
         )
         wall = median(wall for wall, _ in seconds[f"network alone, {precision}"])
         print(
-            f"{precision}: {n / wall:.0f} of at most {at_most:.0f} images/s "
-            f"({n / wall / at_most:.0%}) at {operations / 1e12:.2f} TFLOP/s of a matrix product "
+            f"{precision}: {n / wall:.3g} of at most {at_most:.3g} images/s "
+            f"({n / wall / at_most:.0%}) at {operations / 1e12:.3g} TFLOP/s of a matrix product "
             f"and {bandwidth / 1e9:.0f} GB/s of a copy"
         )
 
