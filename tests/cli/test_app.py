@@ -22,6 +22,7 @@ COMMANDS = [
     ("backbones", "list"),
     ("backbones", "fetch"),
     ("backbones", "bundle"),
+    ("backbones", "export"),
     ("datasets", "list"),
     ("datasets", "map"),
     ("datasets", "describe"),
