@@ -54,6 +54,10 @@ def _build(record: Backbone) -> nn.Module:
         from hybridleuk.embeddings.timm_backbones import build_timm
 
         return build_timm(record).eval()
+    if record.source == "package":
+        from hybridleuk.embeddings.smearnet import SmearNet
+
+        return SmearNet().eval()
     import torchvision
 
     network = torchvision.models.get_model(
@@ -245,6 +249,9 @@ class FrozenBackbone(nn.Module):
         if runs_in_lanes(self.factor.device):
             found = self._lane(precision, orientations).rows(given)
         else:
+            # torch.fx replaces how any module is called while it traces one, so the copy that it
+            # makes has to be there before a second thread calls this module.
+            self._network_for(precision)
             # (n, H, W, 3) in memory is what torch calls (n, 3, H, W) in channels-last order.
             batch = torch.from_numpy(given).permute(0, 3, 1, 2)
             with torch.inference_mode():

@@ -1,8 +1,15 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from hybridleuk.embeddings.backbones import backbone, blocks_of
 from hybridleuk.embeddings.fused import reduced_copy
+from hybridleuk.embeddings.network import FrozenBackbone, random_network
 
 
 class Small(nn.Module):
@@ -84,3 +91,25 @@ def test_control_flow_is_not_folded(pictures):
 def test_a_transformer_is_left_to_autocast():
     layer = nn.TransformerEncoderLayer(8, 2, 16)
     assert reduced_copy(nn.Sequential(layer), torch.bfloat16) is None
+
+
+def test_no_thread_calls_a_network_while_its_copy_is_made(monkeypatch):
+    """While torch.fx traces, calling any module fails, so all threads have to wait for it."""
+    record = backbone("smearnet")
+    network = random_network(record, 0)
+    trunk = {k: v for k, v in network.state_dict().items() if not record.in_head(k)}
+    frozen = FrozenBackbone(record, trunk, blocks_of(record))
+    made, early = threading.Event(), []
+
+    def slowly(*given):
+        time.sleep(0.2)
+        copied = reduced_copy(*given)
+        made.set()
+        return copied
+
+    monkeypatch.setattr("hybridleuk.embeddings.network.reduced_copy", slowly)
+    frozen.register_forward_pre_hook(lambda *_: early.append(not made.is_set()))
+    pictures = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: frozen.embed(pictures, precision="bf16"), range(8)))
+    assert early == [False] * 8
