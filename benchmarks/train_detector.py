@@ -224,13 +224,13 @@ def train(items, epochs, seed):
             schedule.step()
             losses.append(loss.item())
             step += 1
-            _follow(average, network, min(0.998, step / (step + 50)))
+            follow(average, network, min(0.998, step / (step + 50)))
         print(f"{epoch} {np.mean(losses):.3f} {time.monotonic() - began:.0f} s", flush=True)
     return average.eval()
 
 
 @torch.no_grad()
-def _follow(average, network, keep):
+def follow(average, network, keep):
     for mean, value in zip(
         average.state_dict().values(), network.state_dict().values(), strict=True
     ):

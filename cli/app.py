@@ -22,6 +22,7 @@ from . import (
     extract,
     fit,
     predict,
+    pretrain,
     segment,
 )
 from .console import Outcome, Screen, fresh_screen
@@ -53,6 +54,7 @@ register(app, "extract", extract.extract, extract.EXAMPLE)
 register(app, "fit", fit.fit, fit.EXAMPLE)
 register(app, "predict", predict.predict, predict.EXAMPLE)
 register(app, "compare", compare.compare, compare.EXAMPLE)
+register(app, "pretrain", pretrain.pretrain, pretrain.EXAMPLE)
 register(app, "segment", segment.segment, segment.EXAMPLE)
 register(app, "count", count.count, count.EXAMPLE)
 register(app, "doctor", doctor.doctor, doctor.EXAMPLE)

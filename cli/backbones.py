@@ -263,7 +263,8 @@ def _fetched(record: Backbone, overwrite: bool) -> dict[str, Any]:
     from hybridleuk.embeddings.weights import cached_weights, resolve_weights
 
     before = cached_weights(record)
-    if before is not None and overwrite and not resolve_weights(record).is_genuine:
+    replaceable = overwrite and record.source != "package"
+    if before is not None and replaceable and not resolve_weights(record).is_genuine:
         before.resolve().unlink()
         before.unlink(missing_ok=True)
         before = None

@@ -15,7 +15,7 @@ from .compare import RESULTS, comparison_table
 from .console import Outcome, current_screen, duration
 from .options import Overwrite, ResourceOptions, Seed
 from .outputs import claim_directory, clear, write_file
-from .weights import DEFAULT_BACKBONE, check_weights
+from .weights import DEFAULT_BACKBONE, pair_weights
 
 if TYPE_CHECKING:
     from hybridleuk.data.manifest import Manifest
@@ -63,22 +63,25 @@ def demo(
     ] = Path("hybridleuk-demo"),
     weights: Annotated[
         str,
-        typer.Option(metavar="default|bundled|random|FILE", help=f"Weights of {DEFAULT_BACKBONE}."),
-    ] = "random",
+        typer.Option(
+            metavar="default|bundled|random|FILE",
+            help=f"Weights of the network: the package's own, or those of {DEFAULT_BACKBONE}.",
+        ),
+    ] = "bundled",
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> Outcome:
     """Draw smears, audit, extract, compare, fit and predict: all of it, without data of your own.
 
-    The smears are drawn, and the network is untrained unless --weights says otherwise: the demo
-    shows how the program works, and its figures say nothing about patients.
+    The smears are drawn, and embedded by the small network that comes in the package: nothing is
+    downloaded. The demo shows how the program works; its figures say nothing about patients.
     """
     began = time.monotonic()
-    check_weights(weights)
+    (backbone,), _ = pair_weights([], [weights], typed=[])
     if claim_directory(directory, finished=_PREDICTIONS, unfinished=_MADE, overwrite=overwrite):
         clear(directory, _MADE)
     parameters = {
-        "backbone": DEFAULT_BACKBONE,
+        "backbone": backbone,
         "weights": weights,
         "device": resources.device,
         "cache": resources.cache_place,

@@ -206,7 +206,8 @@ def _weights(missing: list[Missing]) -> dict[str, Any]:
     if absent:
         how = (
             "they are fetched when first used, or by 'hybridleuk backbones fetch'; without "
-            "internet give --weights FILE, or a bundle of 'hybridleuk backbones bundle'"
+            "internet give --weights bundled for the network that comes in the package, --weights "
+            "FILE, or a bundle of 'hybridleuk backbones bundle'"
         )
         missing.append(Missing(f"weights of {len(absent)} of {len(states)} backbones", how))
     damaged = _damaged(present, missing)
@@ -241,6 +242,8 @@ def _damaged(present: list[str], missing: list[Missing]) -> list[str]:
             if not genuine:
                 damaged.append(name)
                 how = f"hybridleuk backbones fetch {name} --overwrite"
+                if BACKBONES[name].source == "package":
+                    how = "install hybridleuk again"
                 missing.append(Missing(f"{name}'s weights are not as published", how))
             checking.advance()
     return damaged

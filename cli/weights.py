@@ -22,7 +22,9 @@ def pair_weights(
 ) -> tuple[list[str], list[str]]:
     """Give each backbone its weights, and the name by which the table knows it.
 
-    A word or a bundle given once is for all backbones. Otherwise weights belong to the backbone
+    Where no backbone is named, it is the one that the weights are of: ``bundled`` is the package's
+    own, and a file may say what it holds. A word or a bundle given once is for all backbones.
+    Otherwise weights belong to the backbone
     named just before them, or, when that has its weights or there is none, to the one named just
     after.
 
@@ -41,13 +43,15 @@ def pair_weights(
     --------
     >>> pair_weights(["resnet18", "resnet50"], ["random"], typed=[])
     (['resnet18', 'resnet50'], ['random', 'random'])
+    >>> pair_weights([], ["bundled"], typed=[])
+    (['smearnet'], ['bundled'])
     """
     from hybridleuk.embeddings.backbones import canonical_name
 
     given = [canonical_name(name) for name in backbones]
-    names = given or [DEFAULT_BACKBONE]
     for value in weights:
         check_weights(value)
+    names = given or [_told_by(weights)]
     if len(weights) == 1 and (len(names) == 1 or _is_for_all(weights[0])):
         paired = [weights[0]] * len(names)
     elif not weights:
@@ -56,6 +60,20 @@ def pair_weights(
         paired = _beside(names, _in_order(given, weights, typed))
     _check_backbones(names, paired)
     return names, paired
+
+
+def _told_by(weights: Sequence[str]) -> str:
+    """Name the backbone that weights are of, where they alone are given."""
+    from hybridleuk.embeddings.described import described_record, header_of
+    from hybridleuk.embeddings.package_table import BUNDLED
+
+    if list(weights) == ["bundled"]:
+        return BUNDLED
+    if len(weights) == 1 and weights[0] not in WORDS and header_of(Path(weights[0])):
+        said = described_record("", weights[0])
+        if said is not None:
+            return said.name
+    return DEFAULT_BACKBONE
 
 
 def _is_for_all(value: str) -> bool:
@@ -106,11 +124,18 @@ def _unclear(value: str) -> typer.BadParameter:
 
 def _check_backbones(names: Sequence[str], weights: Sequence[str]) -> None:
     from hybridleuk.embeddings.backbones import BACKBONES, backbone
+    from hybridleuk.embeddings.package_table import BUNDLED
     from hybridleuk.exceptions import InputError
 
     for name, value in zip(names, weights, strict=True):
         if names.count(name) > 1:
             raise typer.BadParameter(f"{name} is named twice", param_hint="--backbone")
+        if value == "bundled" and name != BUNDLED:
+            raise typer.BadParameter(
+                f"the package has no weights of {name}, only of {BUNDLED}; leave --backbone out, "
+                f"or name --backbone {BUNDLED}",
+                param_hint="--weights",
+            )
         if name in BACKBONES or ":" in name:  # others of timm are looked up when they are used
             continue
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 
 from hybridleuk.data.manifest import Manifest
+from hybridleuk.models.contamination import contaminated
 from hybridleuk.models.hybrid import HybridClassifier
 from hybridleuk.models.importance import PermutationProbe
 from hybridleuk.models.memory import available_memory, kernel_memory
@@ -128,6 +129,7 @@ def compare(
         directory=directory,
         external=others or None,
         notes=_notes(estimators),
+        contaminated=contaminated(estimators, {"": checked, **others}),
         cache=cache,
         probes=_probes(estimators, seed, counterfactuals, cache),
         learning_curve=_quickly_fitted(estimators) if learning_curve else (),

@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hybridleuk import progress
 from hybridleuk.data.estimators import TakesImages
 from hybridleuk.data.images import check_images
 from hybridleuk.data.manifest import COLUMNS, Manifest
@@ -189,9 +190,13 @@ class HybridFeatures(TakesImages, TransformerMixin, BaseEstimator):
         for extractor in extractors.values():  # weights that cannot be had are said at once
             extractor.fit(images)
         blocks = {name: _block(extractor, images) for name, extractor in extractors.items()}
-        known = isinstance(X, Manifest)
-        identity = X.frame[list(COLUMNS)] if known else pd.DataFrame(index=range(len(images)))
-        return FeatureTable(identity, blocks, self._provenance(extractors))
+        if not isinstance(X, Manifest):
+            identity = pd.DataFrame(index=range(len(images)))
+            return FeatureTable(identity, blocks, self._provenance(extractors))
+        learned = _say_learned(self._backbones() if self.features != "morphology" else [], X)
+        return FeatureTable(
+            X.frame[list(COLUMNS)], blocks, self._provenance(extractors) | {"learned": learned}
+        )
 
     def extractors(self) -> dict[str, MorphologyFeatures | DeepEmbeddings]:
         """Make the extractor of each block, unfitted."""
@@ -338,6 +343,24 @@ def _versions(blocks: Iterable[str]) -> dict[str, int]:
                 "preprocessing": PREPROCESSING_VERSION,
             }
     return needed
+
+
+def _say_learned(
+    networks: Iterable[tuple[BackboneLike, Any]], manifest: Manifest
+) -> dict[str, int]:
+    """Count the images each network was trained on, and tell the user of them."""
+    from hybridleuk.embeddings.learned import n_learned
+
+    counts = {}
+    for backbone, weights in networks:
+        name = backbone_name(backbone)
+        counts[name] = n_learned(backbone, weights, manifest.frame["sha256"])
+        if counts[name]:
+            progress.note(
+                f"CONTAMINATED: {name} was trained on {counts[name]:,} of these "
+                f"{len(manifest):,} images; figures from its embeddings of them would be too good."
+            )
+    return counts
 
 
 def _parted(measured: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from hybridleuk.embeddings.package_table import PACKAGE
 from hybridleuk.embeddings.records import (
     OUTPUT,
     POOLINGS,
@@ -62,7 +63,7 @@ __all__ = [
 
 BackboneLike: TypeAlias = "str | torch.nn.Module"
 
-BACKBONES: dict[str, Backbone] = {record.name: record for record in (*TORCHVISION, *TIMM)}
+BACKBONES: dict[str, Backbone] = {record.name: record for record in (*TORCHVISION, *TIMM, *PACKAGE)}
 
 PAPER = (
     *("efficientnet_b0", "mobilenet_v3_large", "vgg19", "xception", "inception_v3"),

@@ -255,6 +255,8 @@ def _indexed(record: Backbone, member: str, path: Path, sha256: str) -> dict[str
 def _origin(record: Backbone) -> str:
     if record.hub:
         return f"Hugging Face {record.hub}"
+    if record.source == "package":
+        return "the package hybridleuk"
     if record.sha256 or record.url:
         from hybridleuk.embeddings.download import weights_url
 

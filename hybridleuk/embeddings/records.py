@@ -79,8 +79,8 @@ class Backbone:
         Further arguments of the source's builder.
     rectified : tuple of str
         Layers whose output the network sends through a ReLU of its own before pooling it.
-    source : {"torchvision", "timm", "own"}
-        Who builds the network.
+    source : {"torchvision", "timm", "package", "own"}
+        Who builds the network; ``package`` is hybridleuk itself, which brings the weights along.
     licence : str
     builder : str
         What the source calls the network; by default `name`.
@@ -118,7 +118,7 @@ class Backbone:
     minimum_size: int = 32
     options: tuple[tuple[str, object], ...] = ()
     rectified: tuple[str, ...] = ()
-    source: Literal["torchvision", "timm", "own"] = "torchvision"
+    source: Literal["torchvision", "timm", "package", "own"] = "torchvision"
     licence: str = "not stated"
     builder: str = ""
     aliases: tuple[str, ...] = ()
@@ -275,7 +275,7 @@ _NEVER = frozenset(
 def _check(record: Backbone) -> None:
     size, least = record.input_size, record.minimum_size
     right = (
-        record.source in ("torchvision", "timm")
+        record.source in ("torchvision", "timm", "package")
         and record.interpolation in ("bilinear", "bicubic")
         and isinstance(record.name, str)
         and all(isinstance(part, str) for part in record.head + record.rectified)

@@ -12,7 +12,7 @@ a bundle
 ``"random"``
     An untrained network from a seed, for trying things out; said in every output.
 ``"bundled"``
-    The backbone that comes in the package.
+    The backbone that comes in the package, smearnet; no other backbone has weights there.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key
 from hybridleuk.embeddings.backbones import BACKBONES, Backbone, identity_of
 from hybridleuk.embeddings.bundle import bundle_entry, is_bundle, member_sha256, read_member
+from hybridleuk.embeddings.package_table import BUNDLED, packaged_file
 from hybridleuk.embeddings.timm_backbones import require_timm
 from hybridleuk.exceptions import WeightsError
 
@@ -118,7 +119,9 @@ class Weights:
         if self.kind in ("file", "bundle"):
             return f"{self.kind} {self.path.name}"
         tag = f"{self.record.source} {self.record.weights_tag}"
-        if self.record.name in BACKBONES:
+        if self.record.source == "package":
+            tag = f"{self.record.name} {self.record.weights_tag} of the package (blood cells)"
+        elif self.record.name in BACKBONES:
             tag += " (ImageNet)"
         if self.is_genuine:
             return tag
@@ -132,9 +135,12 @@ class Weights:
                 "not what the method can do."
             )
         elif self.kind == "default" and not self.is_genuine:
+            mend = "remove it to have torchvision's downloaded"
+            if self.record.source == "package":
+                mend = "install hybridleuk again to have the package's own"
             progress.note(
                 f"{self.path} does not have the hash in its name: somebody replaced it, or it is "
-                f"damaged. It is used as it is; remove it to have torchvision's downloaded."
+                f"damaged. It is used as it is; {mend}."
             )
 
 
@@ -179,11 +185,12 @@ def resolve_weights(
         return Weights(record, "own", network=network)
     if weights == "random":
         return Weights(record, "random", seed=int(random_state))
-    if weights == "bundled":
+    if weights == "bundled" and record.source != "package":
         raise WeightsError(
-            f"No weights for {record.name} come in the package in this version; {ways_out(record)}"
+            f"No weights of {record.name} come in the package, only those of {BUNDLED}; "
+            f"{ways_out(record)}"
         )
-    if weights == "default":
+    if weights in ("default", "bundled"):
         return Weights(record, "default", default_file(record))
     path = Path(weights).expanduser()
     if not path.is_file():
@@ -200,14 +207,20 @@ def resolve_weights(
 
 def ways_out(record: Backbone) -> str:
     """Say what to do when weights cannot be had."""
+    if record.source == "package":
+        return (
+            f"install hybridleuk again, or give weights of {record.architecture} as a FILE "
+            "(.safetensors) of 'hybridleuk pretrain'."
+        )
     if record.hub:
         other = "make a bundle with 'hybridleuk backbones bundle' on a machine with internet"
     else:
         other = f"copy {record.weights_file} from a machine with internet to {hub_folder()}"
     return (
         f"give a state dict of {record.source}'s {record.architecture} as a FILE (.pth or "
-        f".safetensors) or in a bundle, {other}, or write 'random' to try the program with an "
-        "untrained network."
+        f".safetensors) or in a bundle, {other}, or take the backbone that comes in the package "
+        f"({BUNDLED}: on a command line '--weights bundled' without --backbone, in Python "
+        f"backbone='{BUNDLED}'), or write 'random' to try the program with an untrained network."
     )
 
 
@@ -233,6 +246,11 @@ def default_file(record: Backbone, fetch: bool = True) -> Path:
         return found
     if not fetch:
         raise WeightsError(f"The weights of {record.name} are not here; {ways_out(record)}")
+    if record.source == "package":
+        raise WeightsError(
+            f"{packaged_file(record)} is missing, though it is part of the package; "
+            f"{ways_out(record)}"
+        )
     if record.hub:
         from hybridleuk.embeddings.huggingface import fetch_from_hub
 
@@ -250,7 +268,8 @@ def cached_weights(record: Backbone) -> Path | None:
         from hybridleuk.embeddings.huggingface import cached_file
 
         return cached_file(record)
-    path = hub_folder() / record.weights_file
+    folder = packaged_file(record).parent if record.source == "package" else hub_folder()
+    path = folder / record.weights_file
     return path if path.is_file() else None
 
 

@@ -66,6 +66,7 @@ def compare_estimators(
     directory: str | os.PathLike[str] | None = None,
     external: Mapping[str, Manifest] | None = None,
     notes: Sequence[str] = (),
+    contaminated: Sequence[Mapping[str, Any]] = (),
     cache: Any = "default",
     n_draws: int = 1000,
     probes: Sequence[Probe] = (),
@@ -103,6 +104,9 @@ def compare_estimators(
         Every candidate is fitted on all of `manifest` and scored on each.
     notes : sequence of str
         Said at the top of the report, such as that weights are random.
+    contaminated : sequence of mapping
+        What images the networks of candidates were trained on, as from
+        :func:`hybridleuk.models.contamination.contaminated`; said first of all.
     cache : "default", path or None
         Of the shortcut features.
     n_draws : int, default 1000
@@ -208,6 +212,7 @@ def compare_estimators(
         replace(context, curves=curves),
         {name: (m, others[name], scored[name]) for name, m in (external or {}).items()},
         notes=notes,
+        contaminated=contaminated,
         command=command,
     )
 

@@ -73,6 +73,7 @@ def build(
     external: External,
     *,
     notes: Sequence[str] = (),
+    contaminated: Sequence[Mapping[str, Any]] = (),
     command: str | None = None,
 ) -> Comparison:
     """Score everything, compare every pair, and put it in words.
@@ -82,6 +83,7 @@ def build(
     context : Context
     external : mapping of name to (Manifest, Study, mapping of candidate to probabilities)
     notes : sequence of str
+    contaminated : sequence of mapping
     command : str, optional
 
     Returns
@@ -101,6 +103,7 @@ def build(
             _external(name, other, scored, context) for name, (_, other, scored) in external.items()
         ],
         "confusion": _confusion(context),
+        "contaminated": [dict(found) for found in contaminated],
     }
     _add_shortcut_ratios(document)
     document |= {key: section(context) for key, section in SECTIONS.items()}

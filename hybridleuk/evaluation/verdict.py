@@ -69,13 +69,25 @@ def alarms(document: Document) -> list[str]:
     """Tell why the best figure does not show that cells were read; empty when nothing says so."""
     best = best_of(document)
     chance = chance_of(document)
+    seen = _contamination_alarms(document)
     if not above_chance(best, chance):
         return [
+            *seen,
             f"No candidate is clearly better than chance: the best, {best['name']}, reaches a "
             f"balanced accuracy of {with_interval(best['balanced_accuracy'])} where guessing "
-            f"reaches {chance:.2f}."
+            f"reaches {chance:.2f}.",
         ]
-    return shortcut_alarms(document)
+    return [*seen, *shortcut_alarms(document)]
+
+
+def _contamination_alarms(document: Document) -> list[str]:
+    return [
+        f"CONTAMINATED: the network {found['backbone']} was trained on {found['n_learned']:,} of "
+        f"the {found['n_images']:,} images{' of ' * bool(found['set'])}{found['set']}, so there "
+        f"the figures of {listed(found['candidates'])} are too good; leave these images out, or "
+        "give other weights."
+        for found in document.get("contaminated", [])
+    ]
 
 
 def warnings_of(document: Document) -> list[str]:

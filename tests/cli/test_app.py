@@ -16,6 +16,7 @@ COMMANDS = [
     ("fit",),
     ("predict",),
     ("compare",),
+    ("pretrain",),
     ("segment",),
     ("count",),
     ("doctor",),
@@ -32,7 +33,7 @@ COMMANDS = [
     ("cache", "prune"),
     ("cache", "verify"),
 ]
-IMAGE_COMMANDS = ["audit", "extract", "fit", "compare", "segment", "count"]
+IMAGE_COMMANDS = ["audit", "extract", "fit", "compare", "pretrain", "segment", "count"]
 FEATURE_OPTIONS = [
     "--features",
     "--backbone",

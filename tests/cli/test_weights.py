@@ -3,6 +3,9 @@
 import pytest
 import typer
 
+from hybridleuk.embeddings.backbones import backbone
+from hybridleuk.embeddings.network import random_network
+from hybridleuk.embeddings.states import write_weights
 from hybridleuk.exceptions import WeightsError
 from hybridleuk_cli.weights import pair_weights
 
@@ -48,6 +51,20 @@ def pair(line: str):
 )
 def test_pairs(files, line, weights):
     assert pair(line)[1] == weights
+
+
+def test_weights_alone_name_their_backbone(files, tmp_path):
+    assert pair("--weights bundled") == (["smearnet"], ["bundled"])
+    assert pair("--backbone bundled") == (["smearnet"], ["default"])
+    assert pair("--weights a.pth") == (["squeezenet1_0"], ["a.pth"])
+    record = backbone("resnet18")
+    write_weights(tmp_path / "own.safetensors", random_network(record, 0).state_dict(), record)
+    assert pair("--weights own.safetensors") == (["resnet18"], ["own.safetensors"])
+
+
+def test_bundled_beside_another_backbone():
+    with pytest.raises(typer.BadParameter, match="no weights of resnet18, only of smearnet"):
+        pair("--backbone resnet18 --weights bundled")
 
 
 def test_weights_without_a_backbone_beside_them(files):

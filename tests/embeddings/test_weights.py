@@ -14,8 +14,9 @@ import torch
 from hybridleuk import progress
 from hybridleuk.data import download
 from hybridleuk.data.cache import Cache
-from hybridleuk.embeddings import states, weights
+from hybridleuk.embeddings import package_table, states, weights
 from hybridleuk.embeddings.backbones import backbone
+from hybridleuk.embeddings.learned import learned_from
 from hybridleuk.embeddings.network import random_network
 from hybridleuk.embeddings.weights import fingerprint, load_network, resolve_weights, trunk_state
 from hybridleuk.exceptions import WeightsError
@@ -248,9 +249,43 @@ def test_metadata_name_the_field_that_is_wrong(tmp_path, field, text, expected):
     assert f"({field} is {text!r}, expected {expected}" in str(failed.value)
 
 
-def test_nothing_is_bundled_yet():
-    with pytest.raises(WeightsError, match=r"come in the package.*FILE.*'random'"):
+def test_only_one_backbone_comes_in_the_package():
+    with pytest.raises(
+        WeightsError, match=r"No weights of squeezenet1_0 come in.*smearnet.*FILE.*'random'"
+    ):
         resolve_weights(SQUEEZENET, "bundled")
+    record = backbone("smearnet")
+    found = [resolve_weights(record, word) for word in ("default", "bundled")]
+    assert found[0].path == found[1].path
+    assert found[0].is_genuine
+    assert found[0].sha256 == record.sha256
+    assert found[0].description == "smearnet 1 of the package (blood cells)"
+    assert backbone("bundled") is record
+
+
+def test_the_package_offers_its_backbone_where_weights_cannot_be_had(hub):
+    with pytest.raises(WeightsError) as failed:
+        resolve_weights(SQUEEZENET, "default")
+    assert "'--weights bundled' without --backbone" in str(failed.value)
+    assert "backbone='smearnet'" in str(failed.value)
+
+
+def test_weights_that_were_taken_out_of_the_package_are_missed(monkeypatch, tmp_path):
+    record = backbone("smearnet")
+    monkeypatch.setattr(package_table, "_FOLDER", tmp_path)
+    with pytest.raises(WeightsError, match=r"part of the package; install hybridleuk again"):
+        resolve_weights(record, "bundled")
+
+
+def test_the_weights_of_the_package_are_small_and_tell_their_images():
+    found = resolve_weights(backbone("smearnet"))
+    assert found.path.stat().st_size < 3_000_000
+    assert 2500 < len(learned_from(found)) < 4000
+    state = trunk_state(found)
+    assert {value.dtype for name, value in state.items() if "num_batches" not in name} == {
+        torch.float32
+    }
+    assert (found.path.parent / "NOTICE.md").read_text().count(found.sha256) == 1
 
 
 # Random weights
