@@ -33,7 +33,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import torch
-from carry_over import CLASSES, SHIFTS, shifted
+from carry_over import CLASSES, shifted
 from embeddings import network_alone, ours
 from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedKFold
@@ -47,6 +47,7 @@ from hybridleuk.embeddings.backbones import backbone
 from hybridleuk.embeddings.preprocessing import view_pictures
 from hybridleuk.scaling import BlockScaler
 
+SHIFTS = {"other stain": "s", "out of focus": "f", "both": "sf"}
 LAST = {"layers": "default", "pooling": "avg"}
 ROWS = (
     ("last layer, image", {**LAST, "view": "image"}),
