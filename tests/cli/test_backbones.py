@@ -51,6 +51,7 @@ def test_list_shows_every_name_of_the_paper(run, hub):
     assert {name for name, row in rows.items() if row["downloaded"]} == {
         "squeezenet1_1",
         "mobilenet_v3_small",
+        "smearnet",
     }
     assert "closest published equivalent" in rows["resnet50v2"]["note"]
     assert rows["xception"]["builder"] == "legacy_xception"
