@@ -194,7 +194,7 @@ def test_doctor_tells_of_damaged_and_unfinished_weights(run, hub, monkeypatch, t
     found = json.loads(ended.out)
     assert found["weights"]["damaged"] == ["squeezenet1_1"]
     assert found["weights"]["unfinished"] == ["resnet18-f37072fd.pth.partial"]
-    assert found["weights"]["present"] == ["squeezenet1_1", "mobilenet_v3_small"]
+    assert found["weights"]["present"] == ["squeezenet1_1", "mobilenet_v3_small", "smearnet"]
     missing = {item["what"]: item["how"] for item in found["missing"]}
     how = missing["squeezenet1_1's weights are not as published"]
     assert how == "hybridleuk backbones fetch squeezenet1_1 --overwrite"
