@@ -101,6 +101,17 @@ for name, result in (("trained", trained), ("untrained", untrained)):
     print(result.table.set_index("name")["balanced_accuracy"].round(3).to_dict(), name)
 
 # %%
+# Before anyone has labelled anything
+# -----------------------------------
+# A backbone can also learn from images without labels, by SimCLR or BYOL, through views of other
+# microscopes; :doc:`/user_guide/pretraining` says how. Its file is given as weights in the same way:
+#
+# .. code-block:: console
+#
+#    $ hybridleuk pretrain unlabelled/ -o own.safetensors --method byol --epochs 50
+#    $ hybridleuk compare there/ -o comparison/ --candidate hybrid+svm --weights own.safetensors
+
+# %%
 # On the command line
 # -------------------
 #
