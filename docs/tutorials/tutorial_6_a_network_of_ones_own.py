@@ -104,7 +104,7 @@ for name, result in (("trained", trained), ("untrained", untrained)):
 # Before anyone has labelled anything
 # -----------------------------------
 # A backbone can also learn from images without labels, by SimCLR or BYOL, through views of other
-# microscopes; :doc:`/user_guide/pretraining` says how. Its file is given as weights in the same way:
+# microscopes; :doc:`/user_guide/pretraining` says how. Its file is given as weights, too:
 #
 # .. code-block:: console
 #
