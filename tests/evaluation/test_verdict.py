@@ -289,3 +289,20 @@ def test_why_the_hybrid_is_not_better_is_counted():
     made["pairs"][2]["only_right"] = [14, 60]
     assert "Why: deep+svm gets 14 images right" in " ".join(verdict(made))
     assert "Why" not in said()
+
+
+def test_images_that_a_network_was_trained_on_are_said_first():
+    found = {
+        "set": "",
+        "backbone": "smearnet",
+        "candidates": ["deep+svm", "hybrid+svm"],
+        "n_learned": 1200,
+        "n_images": 2000,
+    }
+    text = said(contaminated=[found])
+    assert text.startswith(
+        "CONTAMINATED: the network smearnet was trained on 1,200 of the 2,000 images, so there the "
+        "figures of deep+svm and hybrid+svm are too good"
+    )
+    elsewhere = alarms(document(contaminated=[{**found, "set": "hospital B"}]))
+    assert "1,200 of the 2,000 images of hospital B, so" in elsewhere[0]
