@@ -1,8 +1,11 @@
 """What was outlined like a leukocyte and is none: large platelets, slivers cut off by the border.
 
-Both are smaller than a red cell, which no whole leukocyte is. A platelet takes up little of the
-azure dye, since it has granules and no nucleus; of a sliver too little is seen to measure or to
-name it, and people who annotate smears leave it out.
+A platelet has granules and no nucleus. So it takes up less of the azure dye than the DNA of one
+cell does, beside the haemoglobin of one red cell, which differs little from person to person; what
+dye there is lies in grains; and only few platelets are larger than a red cell, which no whole
+leukocyte is smaller than. Each of these can mislead, by a pale stain or a blurred picture: all
+together have to speak for a platelet. Of a sliver too little is seen to measure or to name it, and
+people who annotate smears leave it out.
 """
 
 from __future__ import annotations
@@ -10,54 +13,107 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
 
 from hybridleuk.data.images import RGBImage
+from hybridleuk.segmentation.masks import shrink
+from hybridleuk.segmentation.nuclei import RedCells
 from hybridleuk.segmentation.quality import CellMasks
 from hybridleuk.segmentation.scene import Scene, red_cell_depth
 from hybridleuk.segmentation.stain import optical_density
 
-__all__ = ["is_bystander"]
+__all__ = ["bystander", "graininess"]
 
 _SMALLER = 0.95
 _LEAST_NUCLEUS = 0.52
 _LEAST_STAIN = 2.2
+_LARGEST_PLATELET = 1.35
+_STAIN_OF_A_CELL = 3.2
+_DEPTH_OF_A_NUCLEUS = 4.0
+_GRAINY = 0.17
+_GRAIN, _RIM = 0.02, 0.08
+
+FloatImage = npt.NDArray[Any]
+BoolImage = npt.NDArray[np.bool_]
 
 
-def is_bystander(masks: CellMasks, image: RGBImage, scene: Scene, red_area: float | None) -> bool:
-    """Whether an outlined cell is a platelet or a sliver, told by red cells of area `red_area`.
+def bystander(
+    masks: CellMasks, image: RGBImage, scene: Scene, red_cells: RedCells | None
+) -> str | None:
+    """Say what an outlined cell is that is no leukocyte, told by the red cells beside it.
 
     Parameters
     ----------
     masks : CellMasks
     image : ndarray of shape (H, W, 3), uint8
     scene : Scene
-    red_area : float or None
-        In pixels of the scene; where no red cells are seen nothing is a bystander.
+    red_cells : RedCells or None
+        Where none are seen nothing is a bystander.
 
     Returns
     -------
-    bool
-        True for what is smaller than 0.95 of a red cell and either touches the border of the
-        photograph, or has a dark part of under 0.52 of a red cell and absorbs less than 2.2 times
-        as much red light as a red cell does green light (both summed over the cell as optical
-        density).
+    {"cut_off", "large_platelet"} or None
+        ``"cut_off"`` is smaller than 0.95 of a red cell and touches the border of the photograph.
+        A ``"large_platelet"`` is smaller than that too, has a dark part of under 0.52 of a red cell
+        and little stain: it absorbs less than 2.2 times as much red light as a red cell does green
+        light (both summed over the cell as optical density). Or it is smaller than 1.35 of a red
+        cell, where rims tell surely how large that is, has under 3.2 times that stain, a dark part
+        of under 4 times the depth of a red cell, and is grainy (:func:`graininess` over 0.17).
     """
-    if red_area is None:
-        return False
     whole = masks.cell | masks.nucleus
-    red_pixels = red_area * scene.scale**2
-    if not 0 < whole.sum() < _SMALLER * red_pixels:
-        return False
-    if masks.cut or _cut_off(whole, masks.window, image.shape):
-        return True
-    if masks.nucleus.sum() >= _LEAST_NUCLEUS * red_pixels:
-        return False
-    density = optical_density(image[masks.window], scene.background)[..., 0]
-    stain = float(np.maximum(density[whole], 0.0).sum())
-    return stain < _LEAST_STAIN * red_pixels * red_cell_depth(scene)
+    if red_cells is None or not whole.any():
+        return None
+    size = float(whole.sum()) / scene.scale**2
+    small = size < _SMALLER * red_cells.least
+    if small and (masks.cut or _cut_off(whole, masks.window, image.shape)):
+        return "cut_off"
+    grainy = red_cells.sure and size < _LARGEST_PLATELET * red_cells.area
+    if not (small or grainy):
+        return None
+    density = optical_density(image[masks.window], scene.background)
+    density /= red_cell_depth(scene)
+    stain = float(np.maximum(density[..., 0][whole], 0.0).sum()) / scene.scale**2
+    dark = float(masks.nucleus.sum()) / scene.scale**2
+    if small and dark < _LEAST_NUCLEUS * red_cells.least and stain < _LEAST_STAIN * red_cells.least:
+        return "large_platelet"
+    if grainy and stain < _STAIN_OF_A_CELL * red_cells.area:
+        radius = scene.scale * float(np.sqrt(red_cells.area / np.pi))
+        return "large_platelet" if _has_no_nucleus(density, masks.nucleus, radius) else None
+    return None
 
 
-def _cut_off(whole: Any, window: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+def _has_no_nucleus(density: FloatImage, dark: BoolImage, radius: float) -> bool:
+    """Whether the dark part of a cell beside red cells of `radius` px is pale and grainy.
+
+    `density` is in units of a red cell's.
+    """
+    core = _core(dark, radius)
+    if not core.any() or np.median(density[..., 0][core]) >= _DEPTH_OF_A_NUCLEUS:
+        return False
+    return graininess(density[..., 1], dark, radius) > _GRAINY
+
+
+def graininess(green: FloatImage, dark: BoolImage, radius: float) -> float:
+    """Spread of the green optical density over its mean, in the core of something dark.
+
+    Finer detail than 0.02 of `radius`, that of a red cell, is smoothed away, and a rim of 0.08 of
+    it left out, so that the picture's resolution matters little. About 0.05 to 0.15 in small dense
+    nuclei, 0.2 to 0.35 in platelets.
+    """
+    core = _core(dark, radius)
+    if not core.any():
+        return 0.0
+    values = ndi.gaussian_filter(green, _GRAIN * radius)[core]
+    return float(values.std() / max(float(values.mean()), 1e-3))
+
+
+def _core(dark: BoolImage, radius: float) -> BoolImage:
+    core = shrink(dark, max(1, round(_RIM * radius)))
+    return core if core.sum() >= 20 else dark
+
+
+def _cut_off(whole: BoolImage, window: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
     """Whether a mask of a window reaches the border of the image."""
     rows, columns = np.nonzero(whole)
     top, left = window[0].start, window[1].start

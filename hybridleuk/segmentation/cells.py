@@ -39,7 +39,7 @@ from hybridleuk import progress
 from hybridleuk.data.cache import Cache, cache_key, open_cache
 from hybridleuk.data.images import ImageLike, RGBImage, check_images, image_sha256, read_image
 from hybridleuk.exceptions import InputError
-from hybridleuk.segmentation.bystanders import is_bystander
+from hybridleuk.segmentation.bystanders import bystander
 from hybridleuk.segmentation.hsv import find_by_hsv
 from hybridleuk.segmentation.masks import grow
 from hybridleuk.segmentation.nuclei import nucleus_groups
@@ -63,7 +63,7 @@ __all__ = [
     "iter_cells",
 ]
 
-SEGMENTATION_VERSION = 6
+SEGMENTATION_VERSION = 7
 METHODS = ("otsu", "hsv")
 
 _BATCH = 32
@@ -208,19 +208,27 @@ def _find_in_photograph(image: RGBImage, void: Void) -> Cells:
         doubts = (*doubts, "no_background")
     found: list[CellMasks] = []
     if "low_contrast" not in scene.flags:
-        groups, red_area, least_area = nucleus_groups(scene)
+        groups, red_cells = nucleus_groups(scene)
+        red_area = None if red_cells is None else red_cells.area
         areas = np.bincount(groups.ravel())
         areas[0] = 0
         labels = [int(label) for label in np.flatnonzero(areas)]
         red = red_sample(scene, groups, red_area)
         for label in labels:
             masks = _photographed(draw_cell_masks(cut_out(image, scene, groups, label, red)), void)
-            if is_bystander(masks, image, scene, least_area):
+            kind = bystander(masks, image, scene, red_cells)
+            if kind is not None:
+                doubts = _noted(doubts, kind)
                 continue
             small, clumped = _beside_the_others(areas[label], areas[labels], red_area)
             found.append(replace(masks, small=small, clumped=clumped))
     height, width = image.shape[:2]
     return assemble([f for f in found if f.cell.any()], (height, width), doubts)
+
+
+def _noted(doubts: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Leave a trace of what was left out."""
+    return (*doubts, kind) if kind not in doubts else doubts
 
 
 def _photographed(masks: CellMasks, void: Void) -> CellMasks:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from hybridleuk.segmentation.masks import disk, fill_holes, grow, peel, window_of
-from hybridleuk.segmentation.red_cells import circle_radius
+from hybridleuk.segmentation.red_cells import best_circle
 from hybridleuk.segmentation.scene import (
     WORK_PIXELS,
     Scene,
@@ -15,7 +17,7 @@ from hybridleuk.segmentation.scene import (
     red_cell_radius,
 )
 
-__all__ = ["nucleus_groups", "share_one_cell"]
+__all__ = ["RedCells", "nucleus_groups", "share_one_cell"]
 
 BoolImage = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int32]
@@ -33,41 +35,63 @@ _SMALLEST_TO_RED_CELL = 0.22
 _HEAVY_TO_RED_CELL = 0.65
 _LIGHTEST = 1.27
 _LIGHT = 0.4
+_SURE = 1.0
 
 
-def nucleus_groups(scene: Scene) -> tuple[Labels, float | None, float | None]:
+@dataclass(frozen=True)
+class RedCells:
+    """How large a red cell is: the yardstick of a scene, in its pixels.
+
+    Attributes
+    ----------
+    area : float
+        As the rims tell.
+    least : float
+        The least that rims or bodies tell: in a clump either may be far too large.
+    sure : bool
+        Whether the rims of several cells agree all around.
+    """
+
+    area: float
+    least: float
+    sure: bool
+
+
+def nucleus_groups(scene: Scene) -> tuple[Labels, RedCells | None]:
     """Label the nuclei of leukocytes in a scene, all lobes of one nucleus alike.
 
     Returns
     -------
     groups : ndarray of shape (h, w), int32
         0 is no nucleus; labels are not in any order that matters.
-    red_cell_area, least_area : float or None
-        In pixels of the scene, where red cells are seen: as their rims tell, and the least that
-        their rims or their bodies tell. In a clump either may be far too large.
+    red_cells : RedCells or None
+        None where none are seen.
     """
     parts = _parts(scene.dark)
     if parts.max() == 0:
-        return parts, None, None
-    red, least = _red_cell_areas(parts, scene)
-    return _large_enough(_joined(parts, scene, red), scene, red), red, least
+        return parts, None
+    seen = _red_cells(parts, scene)
+    red = None if seen is None else seen.area
+    return _large_enough(_joined(parts, scene, red), scene, red), seen
 
 
-def _red_cell_areas(parts: Labels, scene: Scene) -> tuple[float | None, float | None]:
-    """Area of a red cell and the least it may be, if some fit beside the largest nucleus.
+def _red_cells(parts: Labels, scene: Scene) -> RedCells | None:
+    """Measure the red cells, if some fit beside the largest nucleus.
 
-    That some are seen at all is told by their bodies, how large they are by their rims.
+    That some are seen at all is told by their bodies, how large they are by their rims. Where the
+    rims agree they are believed even beside a largest thing so small that it can be no nucleus.
     """
     largest = float(np.bincount(parts.ravel())[1:].max())
     away = ndi.distance_transform_edt(parts == 0) >= max(2.0, 0.3 * np.sqrt(largest))
     rough = red_cell_radius(scene, away, 0.5 * largest)
     if rough is None:
-        return None, None
-    radius = circle_radius(scene, away) or _ROUGH_TO_RIM * rough
-    if not 0.25 < radius / np.sqrt(largest / np.pi) < 3.0:
-        return None, None
+        return None
+    radius, agreement = best_circle(scene, away) or (_ROUGH_TO_RIM * rough, 0.0)
+    sure, ratio = agreement >= _SURE, radius / np.sqrt(largest / np.pi)
+    if ratio <= 0.25 or (ratio >= 3.0 and not sure):
+        return None
     least = min(radius, _BODY_TO_RIM * rough)
-    return float(np.pi * radius**2), float(np.pi * least**2)
+    return RedCells(float(np.pi * radius**2), float(np.pi * least**2), sure)
 
 
 def _parts(dark: BoolImage) -> Labels:

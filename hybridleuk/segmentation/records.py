@@ -31,6 +31,9 @@ FLAGS = MappingProxyType(
         "several cells",
         "out_of_focus": "cell: the edge of its nucleus is wider than 0.28 of the nucleus's radius",
         "no_cell": "image: no leukocyte was found",
+        "large_platelet": "image: something like a small leukocyte, but grainy and with too little "
+        "dye for a nucleus, was taken for a large platelet and left out",
+        "cut_off": "image: something smaller than a red cell at the border was left out",
         "many_cells": "image: more than one leukocyte was found",
         "no_central_cell": "image: leukocytes were found, but none near the center",
         "no_background": "image: no empty smear was seen, as around cells cut out; its color is a "

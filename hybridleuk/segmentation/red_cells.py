@@ -8,7 +8,7 @@ and rings, on which areas and distances to the background fail, vote as free dis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from scipy import ndimage as ndi
 from hybridleuk.data.images import RGBImage
 from hybridleuk.segmentation.scene import WORK_PIXELS, Scene, look
 
-__all__ = ["circle_radius", "look_closely"]
+__all__ = ["best_circle", "circle_radius", "look_closely"]
 
 BoolImage = npt.NDArray[np.bool_]
 
@@ -40,6 +40,7 @@ _LARGER_FIRST = 0.45
 _COARSE = 2.8
 _LARGE_ENOUGH = 9.0
 _GOOD_RADIUS = 12.0
+_AS_TOLD = 1.6
 
 
 def circle_radius(scene: Scene, away: BoolImage) -> float | None:
@@ -60,18 +61,22 @@ def circle_radius(scene: Scene, away: BoolImage) -> float | None:
         taken which is nearest to the top of the parabola through the best and its neighbours. The
         factor prefers whole cells to the specks in them. None where fewer than three circles are
         seen or their rims are voted for by under a quarter. Only the middle 600 x 600 px are looked
-        at.
+        at, and only radii within a factor of 1.6 of ``scene.red_radius`` where that is known.
 
     References
     ----------
     Kimme, Ballard and Sklansky, Commun. ACM 18 (1975) 120-122.
     """
-    best = _best_circle(scene, away)
+    best = best_circle(scene, away)
     return None if best is None else best[0]
 
 
-def _best_circle(scene: Scene, away: BoolImage) -> tuple[float, float] | None:
-    """Radius in pixels of the scene, and the share of a circle's rim that votes for it."""
+def best_circle(scene: Scene, away: BoolImage) -> tuple[float, float] | None:
+    """Radius as :func:`circle_radius` gives it, and how well the rims agree on it.
+
+    The agreement is 1 where each pixel around the six best circles votes for them; thick rims give
+    up to about 3.
+    """
     middle = tuple(
         slice(max(0, (side - _WIDEST) // 2), (side + _WIDEST) // 2) for side in away.shape
     )
@@ -79,8 +84,11 @@ def _best_circle(scene: Scene, away: BoolImage) -> tuple[float, float] | None:
     rim = _rim(scene.contrast[middle], scene.foreground_level, away)
     if rim is None:
         return None
-    largest = min(_LARGEST_SHARE * min(away.shape), _LARGEST)
-    radii = np.exp(np.arange(np.log(_SMALLEST), np.log(largest), _STEP))
+    smallest, largest = _SMALLEST, min(_LARGEST_SHARE * min(away.shape), _LARGEST)
+    if scene.red_radius is not None:
+        smallest = max(smallest, scene.red_radius / _AS_TOLD)
+        largest = min(largest, scene.red_radius * _AS_TOLD)
+    radii = np.exp(np.arange(np.log(smallest), np.log(largest), _STEP))
     if not len(radii):
         return None
     roundness = [_roundness(rim, radius, away) for radius in radii]
@@ -117,10 +125,13 @@ def look_closely(image: RGBImage) -> Scene:
     if scene.scale <= _COARSE or "low_contrast" in scene.flags:
         return scene
     radius = _radius_in_parts(image)
-    if radius is None or radius >= _LARGE_ENOUGH * scene.scale:
+    if radius is None:
         return scene
-    area = image.shape[0] * image.shape[1]
-    return look(image, float(np.clip(area * (_GOOD_RADIUS / radius) ** 2, WORK_PIXELS, area)))
+    if radius < _LARGE_ENOUGH * scene.scale:
+        area = image.shape[0] * image.shape[1]
+        pixels = float(np.clip(area * (_GOOD_RADIUS / radius) ** 2, WORK_PIXELS, area))
+        scene = look(image, pixels)
+    return replace(scene, red_radius=radius / scene.scale)
 
 
 def _radius_in_parts(image: RGBImage) -> float | None:
@@ -133,7 +144,7 @@ def _radius_in_parts(image: RGBImage) -> float | None:
     parts = 1
     while True:
         scenes = [look(part) for part in _parts_of(image, parts)]
-        seen = [_best_circle(scene, ~scene.dark) for scene in scenes]
+        seen = [best_circle(scene, ~scene.dark) for scene in scenes]
         told = [
             (scene.scale * circle[0], circle[1])
             for scene, circle in zip(scenes, seen, strict=True)

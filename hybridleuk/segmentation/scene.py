@@ -63,6 +63,8 @@ class Scene:
         The thresholds behind the two masks.
     flags : tuple of str
         Doubts about the image.
+    red_radius : float or None
+        Radius of the red cells, where parts of a large image have told it already.
     """
 
     scale: float
@@ -75,6 +77,7 @@ class Scene:
     foreground_level: float
     dark_level: float
     flags: tuple[str, ...]
+    red_radius: float | None = None
 
 
 def azure_index(density: FloatImage) -> npt.NDArray[np.float32]:
