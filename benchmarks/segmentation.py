@@ -27,6 +27,7 @@ from hybridleuk.segmentation.overlay import draw_overlay
 
 LEUKOCYTES = ("basophil", "eosinophil", "ig", "lymphocyte", "monocyte", "neutrophil")
 OTHERS = ("erythroblast", "platelet")
+SOURCES = ("zheng", "bccd", "pbc")
 N_WORST = 20
 N_WRONG = 60
 
@@ -129,19 +130,19 @@ def main():
     parser.add_argument("--method", choices=METHODS, default="otsu")
     parser.add_argument("--pbc-step", type=int, default=1, help="take every n-th image of pbc-dev")
     parser.add_argument("--jobs", type=int, default=1, help="processes for pbc-dev")
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES)
     parser.add_argument("--worst", type=Path, help="folder for overlays of the worst images")
     options = parser.parse_args()
     find_cells(np.full((32, 32, 3), 200, np.uint8))  # imports happen outside of the clock
     print("| source | part | measure | value |\n|---|---|---|---|")
-    rows = (
-        measure_zheng(options.data / "wbc-zheng-1", options.method, options.worst),
-        measure_bccd(options.data / "bccd-trainval", options.method, options.worst),
-        measure_pbc(
-            options.data / "pbc-dev", options.method, options.worst, options.pbc_step, options.jobs
-        ),
-    )
-    for source in rows:
-        for row in source:
+    data, method, worst = options.data, options.method, options.worst
+    measured = {
+        "zheng": lambda: measure_zheng(data / "wbc-zheng-1", method, worst),
+        "bccd": lambda: measure_bccd(data / "bccd-trainval", method, worst),
+        "pbc": lambda: measure_pbc(data / "pbc-dev", method, worst, options.pbc_step, options.jobs),
+    }
+    for source in options.sources:
+        for row in measured[source]():
             print("| " + " | ".join(row) + " |", flush=True)
 
 

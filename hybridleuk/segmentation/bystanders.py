@@ -27,11 +27,11 @@ __all__ = ["bystander", "graininess"]
 
 _SMALLER = 0.95
 _LEAST_NUCLEUS = 0.52
-_LEAST_STAIN = 2.2
+_STAIN = 2.2
 _LARGEST_PLATELET = 1.35
 _STAIN_OF_A_CELL = 3.2
-_DEPTH_OF_A_NUCLEUS = 4.0
-_GRAINY = 0.17
+_DEEP, _VERY_DEEP = 3.5, 4.0
+_SMOOTH, _GRAINY = 0.10, 0.17
 _GRAIN, _RIM = 0.02, 0.08
 
 FloatImage = npt.NDArray[Any]
@@ -57,9 +57,11 @@ def bystander(
         ``"cut_off"`` is smaller than 0.95 of a red cell and touches the border of the photograph.
         A ``"large_platelet"`` is smaller than that too, has a dark part of under 0.52 of a red cell
         and little stain: it absorbs less than 2.2 times as much red light as a red cell does green
-        light (both summed over the cell as optical density). Or it is smaller than 1.35 of a red
-        cell, where rims tell surely how large that is, has under 3.2 times that stain, a dark part
-        of under 4 times the depth of a red cell, and is grainy (:func:`graininess` over 0.17).
+        light (both summed over the cell as optical density), unless the dark part is 3.5 times as
+        deep as a red cell and smooth (:func:`graininess` up to 0.1), as the shrunken nucleus of an
+        erythroblast is. Or it is smaller than 1.35 of a red cell, where rims tell surely how large
+        that is, has under 3.2 times that stain, and a dark part that is grainy (over 0.17) and
+        under 4 times as deep as a red cell.
     """
     whole = masks.cell | masks.nucleus
     if red_cells is None or not whole.any():
@@ -68,30 +70,35 @@ def bystander(
     small = size < _SMALLER * red_cells.least
     if small and (masks.cut or _cut_off(whole, masks.window, image.shape)):
         return "cut_off"
-    grainy = red_cells.sure and size < _LARGEST_PLATELET * red_cells.area
-    if not (small or grainy):
+    like_a_red_cell = red_cells.sure and size < _LARGEST_PLATELET * red_cells.area
+    if not (small or like_a_red_cell):
         return None
-    density = optical_density(image[masks.window], scene.background)
-    density /= red_cell_depth(scene)
-    stain = float(np.maximum(density[..., 0][whole], 0.0).sum()) / scene.scale**2
-    dark = float(masks.nucleus.sum()) / scene.scale**2
-    if small and dark < _LEAST_NUCLEUS * red_cells.least and stain < _LEAST_STAIN * red_cells.least:
-        return "large_platelet"
-    if grainy and stain < _STAIN_OF_A_CELL * red_cells.area:
-        radius = scene.scale * float(np.sqrt(red_cells.area / np.pi))
-        return "large_platelet" if _has_no_nucleus(density, masks.nucleus, radius) else None
+    stain, deep, grain = _dye(masks, image, scene, red_cells)
+    if small:
+        bare = float(masks.nucleus.sum()) / scene.scale**2 < _LEAST_NUCLEUS * red_cells.least
+        if bare and stain < _STAIN * red_cells.least and (deep < _DEEP or grain > _SMOOTH):
+            return "large_platelet"
+    if like_a_red_cell and stain < _STAIN_OF_A_CELL * red_cells.area:
+        return "large_platelet" if deep < _VERY_DEEP and grain > _GRAINY else None
     return None
 
 
-def _has_no_nucleus(density: FloatImage, dark: BoolImage, radius: float) -> bool:
-    """Whether the dark part of a cell beside red cells of `radius` px is pale and grainy.
+def _dye(
+    masks: CellMasks, image: RGBImage, scene: Scene, red_cells: RedCells
+) -> tuple[float, float, float]:
+    """Stain of a cell in pixels of the scene, depth and graininess of its dark part.
 
-    `density` is in units of a red cell's.
+    Stain and depth are red optical density in units of the green one of a red cell.
     """
-    core = _core(dark, radius)
-    if not core.any() or np.median(density[..., 0][core]) >= _DEPTH_OF_A_NUCLEUS:
-        return False
-    return graininess(density[..., 1], dark, radius) > _GRAINY
+    density = optical_density(image[masks.window], scene.background) / red_cell_depth(scene)
+    red, whole = density[..., 0], masks.cell | masks.nucleus
+    radius = scene.scale * float(np.sqrt(red_cells.area / np.pi))
+    core = _core(masks.nucleus, radius)
+    return (
+        float(np.maximum(red[whole], 0.0).sum()) / scene.scale**2,
+        float(np.median(red[core])) if core.any() else 0.0,
+        graininess(density[..., 1], masks.nucleus, radius),
+    )
 
 
 def graininess(green: FloatImage, dark: BoolImage, radius: float) -> float:

@@ -71,3 +71,15 @@ def test_a_large_field_of_small_cells_is_looked_at_more_closely():
     assert drawn_radius(drawn) / scene.scale > 9
     small = drawn.image[:200, :240]
     assert look_closely(small).scale == look(small).scale
+    assert scene.red_radius * scene.scale == pytest.approx(drawn_radius(drawn), rel=0.25)
+
+
+def test_the_radius_that_parts_of_a_large_image_told_is_kept_to():
+    drawn = field(15)
+    scene = look(drawn.image)
+    told = circle_radius(scene, ~scene.dark)
+    near, far = (dataclasses.replace(scene, red_radius=k * told) for k in (1.2, 3.0))
+    assert circle_radius(near, ~scene.dark) == pytest.approx(told, rel=0.1)
+    assert circle_radius(far, ~scene.dark) > 1.8 * told
+    beyond = dataclasses.replace(scene, red_radius=10.0 * scene.density.shape[0])
+    assert circle_radius(beyond, ~scene.dark) is None
