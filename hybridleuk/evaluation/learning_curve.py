@@ -209,9 +209,8 @@ def _step(
             probabilities[fold[1]] = result.probabilities
             task.advance(detail=name)
     except ValueError as error:  # of too few images; the comparison itself is complete
-        progress.note(
-            f"The learning curve of {name} lacks {len(parts[0][0])} images: {_first_line(error)}"
-        )
+        why = _first_line(error.__cause__ or error)
+        progress.note(f"The learning curve of {name} lacks {len(parts[0][0])} images: {why}")
         return None
     units = [_count(study, train, grouped) for train, _ in parts]
     return Step(float(np.mean(units)), probabilities)
@@ -243,5 +242,5 @@ def _count(study: Study, rows: Array, grouped: bool) -> int:
     return len(Counter(study.groups[rows])) if grouped and study.groups is not None else len(rows)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
