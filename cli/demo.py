@@ -31,7 +31,7 @@ _MODEL, _PREDICTIONS = "model.hleuk", "predictions.csv"
 _MADE = (_SMEARS, _NEW, _AUDIT, _COMPARISON, _FEATURES, _MODEL, _PREDICTIONS)
 _STEPS = 6
 _FOLDS = 3
-_PATIENTS, _NEW_PATIENTS, _EACH = 16, 4, 8
+_PATIENTS, _NEW_PATIENTS, _EACH = 40, 8, 4
 _CHANGED = 60
 _FINETUNING = {"epochs": 8, "image_size": 64}
 

@@ -38,9 +38,12 @@ def predict_images(model: Any, manifest: Manifest) -> pd.DataFrame:
         raise InputError(f"{type(model).__name__} is not fitted; fit it or load a model first.")
     probabilities, no_cell = _probabilities(model, manifest)
     classes = [str(name) for name in model.classes_]
-    sets = _sets(model, probabilities)
+    maker = getattr(model, "prediction_sets_", None)
+    sets = None if maker is None else maker.predict(probabilities)
+    least = [] if maker is None else maker.thresholds_
+    stay = [name for name, threshold in zip(classes, least, strict=False) if threshold <= 0]
     reasons = [
-        _reason(classes, None if sets is None else sets[i], bool(no_cell[i]))
+        _reason(classes, None if sets is None else sets[i], bool(no_cell[i]), stay)
         for i in range(len(manifest))
     ]
     table = pd.DataFrame(
@@ -72,17 +75,19 @@ def _probabilities(
     return model.predict_proba(table), no_cell
 
 
-def _sets(model: Any, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_] | None:
-    fitted = getattr(model, "prediction_sets_", None)
-    return None if fitted is None else fitted.predict(probabilities)
-
-
-def _reason(classes: list[str], prediction_set: npt.NDArray[np.bool_] | None, no_cell: bool) -> str:
+def _reason(
+    classes: list[str],
+    prediction_set: npt.NDArray[np.bool_] | None,
+    no_cell: bool,
+    stay: list[str],
+) -> str:
+    """Say why a model abstains; classes that `stay` were learned from too few to be ruled out."""
     if no_cell:
         return "no cell found"
     if prediction_set is None:
         return ""
     possible = [name for name, inside in zip(classes, prediction_set, strict=True) if inside]
     if len(possible) > 1:
-        return f"cannot decide between {' and '.join(possible)}"
+        why = f"; of {', '.join(stay)} too few were seen ever to rule them out" if stay else ""
+        return f"cannot decide between {' and '.join(possible)}{why}"
     return "" if possible else "unlike every class seen in training"

@@ -48,6 +48,17 @@ def test_abstains_exactly_where_a_reason_is_given(model, study):
     assert (table["abstain"] == (table["reason"] != "")).all()
 
 
+def test_classes_of_too_few_patients_are_named_as_never_ruled_out(study):
+    groups = np.arange(len(study.paths)) // 4  # sorted by class: three patients of each
+    few = HybridClassifier(features="morphology", alpha=0.1).fit(study.paths, study.labels, groups)
+    assert (few.prediction_sets_.thresholds_ == 0).all()
+    table = predict_images(few, study)
+    assert table["reason"].unique().tolist() == [
+        "cannot decide between lymphocyte and neutrophil; of lymphocyte, neutrophil too few were "
+        "seen ever to rule them out"
+    ]
+
+
 def test_empty_image_is_abstained_from(model, tmp_path):
     Image.fromarray(np.full((96, 96, 3), 235, np.uint8)).save(tmp_path / "empty.png")
     row = predict_images(model, Manifest.from_folder(tmp_path)).iloc[0]

@@ -30,7 +30,7 @@ def test_every_step_then_refusal_then_overwriting(run, small, tmp_path, monkeypa
     report = out / "comparison" / "report.html"
     assert ended.out.rstrip().endswith(f"Report: {report}")
     assert report.stat().st_size > 10_000
-    assert len(pd.read_csv(out / "predictions.csv")) == 4
+    assert len(pd.read_csv(out / "predictions.csv")) == 8
     assert {path.name for path in out.iterdir()} == set(demo._MADE)
 
     assert "holds finished results" in run("demo", "--directory", out).err
