@@ -67,13 +67,17 @@ class Axes:
 
     def panel(self, name: str | Markup, marks: Sequence[Markup], label: str) -> Markup:
         """Put marks into the frame, under a heading; `label` is what is read aloud."""
+        drawn = self.drawing(marks, label, class_="panel")
+        return element("div", element("h4", name), drawn, class_="panel-box")
+
+    def drawing(self, marks: Sequence[Markup], label: str, **attributes: object) -> Markup:
+        """Put marks into the frame; attributes are those of the picture."""
         frame = element("rect", x=LEFT, y=TOP, width=SIDE, height=SIDE, class_="frame")
         size = f"0 0 {LEFT + SIDE + 8} {TOP + SIDE + 34}"
-        drawn = picture(
+        return picture(
             frame, *self._numbers(), *self._names(), *marks, label=label, viewBox=size,
-            class_="panel",
+            **attributes,
         )  # fmt: skip
-        return element("div", element("h4", name), drawn, class_="panel-box")
 
     def _numbers(self) -> list[Markup]:
         drawn = []
