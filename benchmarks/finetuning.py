@@ -39,9 +39,11 @@ from torchvision.transforms import (
 
 from hybridleuk import FineTunedCNN, Manifest, progress, save_model
 from hybridleuk.candidates import make_candidate
+from hybridleuk.data.images import image_sha256
 from hybridleuk.data.splits import hold_out
 from hybridleuk.embeddings.backbones import backbone
-from hybridleuk.embeddings.weights import load_network
+from hybridleuk.embeddings.learned import learned_from
+from hybridleuk.embeddings.weights import load_network, resolve_weights
 
 
 class Lines(progress.Listener):
@@ -73,9 +75,31 @@ def part_of(images: Path, per_class: int, seed: int):
     return [manifest.paths[i] for i in chosen], labels[chosen]
 
 
+def divided(paths, labels, arguments):
+    """Hold out a fifth of each class, of the images that the weights were not learned from."""
+    train, test = hold_out(labels, fraction=0.2, random_state=arguments.seed)
+    known = learned_from(resolve_weights(backbone(arguments.backbone), arguments.weights))
+    if not known:
+        return train, test
+    unseen = np.array([image_sha256(path)[:12] not in known for path in paths])
+    random = np.random.default_rng(arguments.seed)
+    test = np.concatenate(
+        [
+            random.choice(
+                np.flatnonzero(unseen & (labels == name)), np.sum(labels[test] == name), False
+            )
+            for name in np.unique(labels)
+        ]
+    )
+    print(
+        f"{np.sum(~unseen)} images are known to the weights; none of the {len(test)} tested on is"
+    )
+    return np.setdiff1d(np.arange(len(labels)), test), test
+
+
 def accuracy(arguments) -> dict:
     paths, labels = part_of(arguments.images, arguments.per_class, arguments.seed)
-    train, test = hold_out(labels, fraction=0.2, random_state=arguments.seed)
+    train, test = divided(paths, labels, arguments)
     network = FineTunedCNN(arguments.backbone, weights=arguments.weights, **settings(arguments))
     network.set_params(random_state=arguments.seed)
     begun, busy = time.perf_counter(), time.process_time()
@@ -123,7 +147,7 @@ def inner(arguments) -> dict:
 def curve(arguments) -> dict:
     """Score fine-tuning and hybrid+svm, learned from few to many images, on the same test part."""
     paths, labels = part_of(arguments.images, arguments.per_class, arguments.seed)
-    train, test = hold_out(labels, fraction=0.2, random_state=arguments.seed)
+    train, test = divided(paths, labels, arguments)
     order = np.random.default_rng(arguments.seed).permutation(train)
     found = {}
     for n in arguments.curve:
