@@ -1,6 +1,6 @@
 """Draw how smearnet was trained from the log of ``train_smearnet.py``.
 
-    python benchmarks/smearnet_curves.py benchmarks/train_smearnet.jsonl --coarse 7 \\
+    python benchmarks/smearnet_curves.py benchmarks/train_smearnet.jsonl --coarse 30 \\
         -o benchmarks/train_smearnet.svg
 
 Three frames over the epochs: the loss of the classes, how far the network is from its teacher, and

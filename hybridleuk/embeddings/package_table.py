@@ -31,7 +31,7 @@ _SMEARNET = Backbone(
     aliases=("bundled",),
     note="comes in the package, trained on leukocytes: a first run needs no download. Images it "
     "was trained on are named where they turn up again.",
-    sha256="76184e97ccfe8b61ff24eb45178551835be21126a45cec0fef7158de7730ae4e",
+    sha256="90caa5db5948c17539b768f0ba694280df5ec4740c9a768a2234ad9e09ebd768",
 )
 
 PACKAGE = (_SMEARNET,)

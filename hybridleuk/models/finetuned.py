@@ -34,9 +34,10 @@ from hybridleuk.models.finetuned_state import StoredNetwork
 from hybridleuk.models.training import Training
 from hybridleuk.models.training_checkpoint import Checkpoint
 from hybridleuk.models.training_clock import Clock, seconds_of
-from hybridleuk.models.training_data import LabelledPixels, fingerprint, inner_split
+from hybridleuk.models.training_data import LabelledPixels, fingerprint
 from hybridleuk.models.training_network import ImageClassifier, training_precision
 from hybridleuk.models.training_recipe import Recipe, check_ranges
+from hybridleuk.models.training_split import inner_split
 
 __all__ = ["FineTunedCNN"]
 
@@ -102,8 +103,9 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
     dropout : float, default 0.2
         Before the last layer.
     validation_fraction : float, default 0.2
-        Share of the training images watched for early stopping, at most 0.5. With 0, all of them
-        are learned from, all epochs are run, and probabilities are not calibrated.
+        Share of the training images watched for early stopping, at most 0.5; none that the first
+        weights were learned from, as far as their file says and enough others are there. With 0,
+        all of them are learned from, all epochs are run, and probabilities are not calibrated.
     augment : bool or Augmentation, default True
     class_weight : "balanced", dict or None, default "balanced"
     orientations : {1, 2, 4, 8}, default 1
@@ -127,8 +129,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
     history_ : DataFrame, one row per epoch
         ``epoch, learning_rate, train_loss, train_accuracy, valid_loss, valid_balanced_accuracy,
         seconds``. Epoch 0 is the logistic regression on frozen features; from then on the training
-        columns are of augmented images with dropout. The columns ``valid_...`` are missing where
-        nothing is watched.
+        columns are of augmented images with dropout. ``valid_loss`` is the one at the best
+        temperature. The columns ``valid_...`` are missing where nothing is watched.
     best_epoch_ : int
         Whose weights are kept; 0 if training never beat the frozen features.
     temperature_ : float
@@ -258,7 +260,9 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         self.seed_ = int(np.random.default_rng(self.random_state).integers(2**31))
         self.classes_, codes = np.unique(labels, return_inverse=True)
         fraction = float(self.validation_fraction)
-        learned, self.watched_ = inner_split(labels, groups, fraction, self.seed_)
+        learned, self.watched_ = inner_split(
+            labels, groups, fraction, self.seed_, self.known_images(images, self.weights)
+        )
         loaded = self._load_network()  # before the images: weights may be missing
         measured = self.fit_measurements(images, learned)
         network = self._classifier(loaded, 0 if measured is None else measured.shape[1])

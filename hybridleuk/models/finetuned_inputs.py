@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,13 @@ class NetworkInputs:
         list of str
             The first twelve digits of the SHA-256 of each.
         """
-        given = {file_hash(os.fspath(i))[:12] for i in images if not isinstance(i, np.ndarray)}
-        return sorted(given | learned_from(resolve_weights(self.record_, weights)))
+        known = learned_from(resolve_weights(self.record_, weights))
+        return sorted({digits for digits in map(_digits, images) if digits} | known)
+
+    def known_images(self, images: Sequence[Any], weights: Any) -> npt.NDArray[np.bool_]:
+        """Say of each image whether the first weights were learned from it, as far as is known."""
+        known = learned_from(resolve_weights(self.record_, weights))
+        return np.array([bool(known) and _digits(image) in known for image in images])
 
     def unfitted_measurements(self) -> HybridFeatures:
         """Make what measures and scales the cells of images."""
@@ -93,3 +98,8 @@ class NetworkInputs:
         if self.measured_ is None:
             return None
         return self.measured_.transform(images).astype(np.float32)
+
+
+def _digits(image: Any) -> str | None:
+    """Return the first twelve digits of a file's SHA-256; None of an array."""
+    return None if isinstance(image, np.ndarray) else file_hash(os.fspath(image))[:12]

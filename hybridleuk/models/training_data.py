@@ -1,4 +1,4 @@
-"""Images for a network that is trained: decoded once, divided once, kept as bytes."""
+"""Images for a network that is trained: decoded once, kept as bytes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ import torch
 
 from hybridleuk import progress
 from hybridleuk.data.images import ImageLike, RGBImage, read_image
-from hybridleuk.data.splits import Fold, hold_out
 from hybridleuk.embeddings.backbones import Backbone
 from hybridleuk.embeddings.preprocessing import PREPROCESSING_VERSION, View, view_pictures
 from hybridleuk.embeddings.runtime import default_workers
-from hybridleuk.exceptions import InputError, SplitError
+from hybridleuk.exceptions import InputError
 from hybridleuk.models.memory import available_memory
 from hybridleuk.models.training_clock import Clock
 from hybridleuk.segmentation.hsv import find_by_hsv
@@ -35,7 +34,6 @@ __all__ = [
     "ImageReader",
     "LabelledPixels",
     "fingerprint",
-    "inner_split",
 ]
 
 Pixels = npt.NDArray[np.uint8]
@@ -214,34 +212,6 @@ class ImageReader:
         return pictures[_leading_cell(cells)]
 
 
-def inner_split(labels: npt.NDArray[Any], groups: Any, fraction: float, seed: int) -> Fold:
-    """Divide the training images once more: to learn from, and to know when to stop.
-
-    Returns
-    -------
-    (learned, watched) : tuple of index arrays
-        Both in ascending order. With `fraction` 0 the second is empty.
-
-    Raises
-    ------
-    SplitError
-        A class has too few images or groups to be on both sides.
-    """
-    if fraction == 0:
-        return np.arange(len(labels)), np.array([], dtype=np.intp)
-    try:
-        learned, watched = hold_out(labels, groups, fraction=fraction, random_state=seed)
-    except SplitError as error:
-        raise SplitError(
-            f"Early stopping needs a part of the training images to watch. {error} Or set "
-            "validation_fraction=0 to train a fixed number of epochs without early stopping."
-        ) from error
-    _assert_apart(learned, watched, np.arange(len(labels)))
-    if groups is not None:
-        _assert_apart(learned, watched, np.asarray(groups))
-    return np.sort(learned), np.sort(watched)
-
-
 def fingerprint(settings: Mapping[str, Any], train: LabelledPixels) -> str:
     """Hash everything the result of a training depends on, so that none goes on from another's."""
     digest = hashlib.sha256(
@@ -286,11 +256,3 @@ def _leading_cell(cells: Any) -> int:
     areas = np.bincount(cells.instances.ravel())
     ranks = [(cell.central, areas[cell.number]) for cell in cells.usable()]
     return max(range(len(ranks)), key=ranks.__getitem__)
-
-
-def _assert_apart(
-    learned: npt.NDArray[np.intp], watched: npt.NDArray[np.intp], members: npt.NDArray[Any]
-) -> None:
-    shared = np.intersect1d(members[learned], members[watched])
-    if len(shared):
-        raise AssertionError(f"on both sides of the inner split: {shared[:3]}")

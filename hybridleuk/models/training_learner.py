@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from hybridleuk.embeddings.runtime import autocast
+from hybridleuk.models.calibrated_scores import best_temperature
 from hybridleuk.models.training_checkpoint import optimizer_from_tensors, optimizer_to_tensors
 from hybridleuk.models.training_data import Batch, LabelledPixels
 from hybridleuk.models.training_network import ImageClassifier, start_head
@@ -112,10 +113,16 @@ class Learner:
         return torch.cat(parts)
 
     def validated(self, data: LabelledPixels) -> dict[str, float]:
-        """Return loss and balanced accuracy on images that are not learned from."""
+        """Return loss and balanced accuracy on images that are not learned from.
+
+        The loss is the one at the best temperature, since that is how the network will be used:
+        label smoothing makes scores too even, and of two networks the loss of the raw scores
+        would prefer the more confident to the better one.
+        """
         scores = self.scores(data)
         codes = torch.from_numpy(data.labels).to(scores.device)
-        loss = functional.cross_entropy(scores, codes, self.class_weights)
+        temperature = best_temperature(scores.cpu().numpy()[None], data.labels)
+        loss = functional.cross_entropy(scores / temperature, codes, self.class_weights)
         hits = (scores.argmax(1) == codes).float()
         recalls = [hits[codes == code].mean() for code in set(codes.tolist())]
         return {

@@ -86,6 +86,26 @@ def test_the_average_is_what_is_validated_and_kept():
     assert learner.kept()["head.1.bias"].tolist() == [5.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("share", [0.2, 1.0, 4.0])
+def test_how_confident_scores_are_does_not_decide_what_is_kept(share, monkeypatch):
+    random = np.random.default_rng(2)
+    data = labelled(300)
+    codes = torch.from_numpy(data.labels)
+    scores = torch.from_numpy(random.normal(size=(300, 3))).float()
+    scores[torch.arange(300), codes] += 1.5
+    weights = np.array([1.0, 2.0, 3.0])
+    learner = Learner(classifier(), recipe(), weights)
+    monkeypatch.setattr(learner, "scores", lambda _: scores * share)
+    # The temperature is found here by trying all of them.
+    steps = torch.linspace(-2.3, 2.3, 2000).exp()
+    losses = [torch.nn.functional.cross_entropy(scores / t, codes) for t in steps]
+    best = steps[int(torch.stack(losses).argmin())]
+    expected = torch.nn.functional.cross_entropy(
+        scores / best, codes, torch.tensor(weights).float()
+    )
+    assert learner.validated(data)["valid_loss"] == pytest.approx(expected.item(), abs=2e-3)
+
+
 @pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
 def test_classes_are_mixed_in_the_shares_of_the_images(mixing):
     images = torch.stack([torch.full((3, 64, 64), 0.25 * k) for k in range(4)])
