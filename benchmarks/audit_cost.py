@@ -93,62 +93,69 @@ def drawn_evidence(rows: np.ndarray, labels: np.ndarray, rng: np.random.Generato
     return Evidence(Manifest(frame), records)
 
 
-def measure(
-    n: int, numbers: np.ndarray, pictures: np.ndarray, labels: np.ndarray, args: argparse.Namespace
-) -> None:
-    rng = np.random.default_rng(args.seed)
-    space = args.space
-    rows, many, seen = perturbed(numbers, pictures, n, rng)
-    evidence, clock = drawn_evidence(rows, labels, rng), Clock()
-    candidates = sorted(clock("neighbors", lambda: space.near_pairs(many)))
+def found_copies(
+    clock: Clock, many: np.ndarray, seen: np.ndarray, rng: np.random.Generator, args: Any
+) -> tuple[list[NearPair], int, int]:
+    """Look for copies among neighbors, or among some of them; also how many and of how many."""
+    candidates = sorted(clock("neighbors", lambda: args.space.near_pairs(many)))
     parts = [candidates[start : start + _CHUNK] for start in range(0, len(candidates), _CHUNK)]
     parts = [parts[k] for k in rng.permutation(len(parts))[: max(1, args.pairs // _CHUNK)]]
-    picked = [pair for part in parts for pair in part]
     scores = clock("registration", lambda: [_scores(p, *_seen_in(p, seen)) for p in parts])
-    share = len(candidates) / len(picked)
-    clock.seconds["registration"] *= share
+    picked = sum(map(len, parts))
+    clock.seconds["registration"] *= len(candidates) / picked
     copies = [
         NearPair(*pair, s)
         for part, found in scores
         for pair, s in zip(part, found, strict=True)
         if s >= 0.9
     ]
+    return copies, len(candidates), picked
+
+
+def drawn_tables(
+    many: np.ndarray, codes: np.ndarray, rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Draw what shortcuts see, and measurements of which forty tell of the class."""
     taken = {
         "background only": np.abs(many[:, :16]),
         "background color": many[:, :6],
         "mean color": many[:, 6:9],
         "file metadata": np.abs(many[:, :145]),
     }
-    table = rng.normal(size=(n, MEASUREMENTS)).astype(np.float32)
-    table[:, :40] += np.unique(labels, return_inverse=True)[1][rows][:, None] * 0.5
-    document: dict[str, Any] = {
-        "dataset": {
-            "name": "drawn",
-            "n_images": n,
-            "n_groups": 97,
-            "group_kind": "patient",
-            "classes": sorted(set(labels)),
-            "n_found": n,
-            "n_unreadable": 0,
-            "n_ignored": 0,
-            "recognised": None,
-            "known_defects": [],
-        }
+    table = rng.normal(size=(len(many), MEASUREMENTS)).astype(np.float32)
+    table[:, :40] += codes[:, None] * 0.5
+    return taken, table
+
+
+def described(n: int, labels: np.ndarray) -> dict[str, Any]:
+    return {
+        "name": "drawn",
+        "n_images": n,
+        "n_groups": 97,
+        "group_kind": "patient",
+        "classes": sorted(set(labels)),
+        "n_found": n,
+        "n_unreadable": 0,
+        "n_ignored": 0,
+        "recognised": None,
+        "known_defects": [],
     }
+
+
+def audited(
+    clock: Clock,
+    evidence: Evidence,
+    copies: list[NearPair],
+    taken: dict[str, np.ndarray],
+    table: np.ndarray,
+) -> tuple[dict[str, Any], Manifest]:
+    """Do all that an audit does once images were looked at, step by step."""
+    few = {name: taken[name] for name in ("background only", "background color")}
+    labels, groups = evidence.labels, evidence.groups
     shown = clock("clusters", lambda: acquisition(evidence, taken))
-    document["acquisition"] = shown
-    document["shortcuts"] = clock(
-        "shortcuts",
-        lambda: score_baselines(
-            {k: taken[k] for k in ("background only", "background color")},
-            evidence.labels,
-            evidence.groups,
-        ),
-    )
-    doubts = clock(
-        "labels",
-        lambda: doubt_labels(table, evidence.labels, evidence.groups, paths=evidence.paths),
-    )
+    document: dict[str, Any] = {"acquisition": shown}
+    document["shortcuts"] = clock("shortcuts", lambda: score_baselines(few, labels, groups))
+    doubts = clock("labels", lambda: doubt_labels(table, labels, groups, paths=evidence.paths))
     document |= {"suspect_labels": doubts.suspects, "label_test": doubts.test}
     sets = clock("sets", lambda: sets_of_copies(evidence, copies))
     document["duplicates"] = clock("sets", lambda: duplicate_clusters(evidence, copies))
@@ -157,16 +164,29 @@ def measure(
     document["files"] = clock("records", lambda: file_problems(evidence))
     document["quality"] = clock("records", lambda: quality(evidence, np.array(shown["clusters"])))
     document["balance"] = clock("records", lambda: balance(evidence))
+    return document, cleaned
+
+
+def measure(
+    n: int, numbers: np.ndarray, pictures: np.ndarray, labels: np.ndarray, args: argparse.Namespace
+) -> None:
+    rng, clock = np.random.default_rng(args.seed), Clock()
+    rows, many, seen = perturbed(numbers, pictures, n, rng)
+    evidence = drawn_evidence(rows, labels, rng)
+    copies, n_pairs, n_picked = found_copies(clock, many, seen, rng, args)
+    taken, table = drawn_tables(many, np.unique(labels, return_inverse=True)[1][rows], rng)
+    document, cleaned = audited(clock, evidence, copies, taken, table)
+    document = {"dataset": described(n, labels)} | document
     document["verdict"] = clock("records", lambda: verdict(document))
     clock("pseudo-groups", lambda: acquisition_clusters(many[:, :9].astype(float), evidence.labels))
     document |= {"versions": {"hybridleuk": "", "python": ""}, "command": None}
     page = clock("page", lambda: audit_report(document, listed(cleaned.skipped)))
     size = len(json.dumps(document, indent=1))
     columns = " | ".join(f"{name} {value:.2f}" for name, value in clock.seconds.items())
+    total = sum(clock.seconds.values())
     print(
-        f"| {n} | {columns} | all {sum(clock.seconds.values()):.1f} s, "
-        f"{1000 * sum(clock.seconds.values()) / n:.2f} ms each | pairs {len(candidates)} "
-        f"({len(candidates) / n:.2f} each), copies {len(copies)} of {len(picked)} | page "
+        f"| {n} | {columns} | all {total:.1f} s, {1000 * total / n:.2f} ms each | "
+        f"pairs {n_pairs} ({n_pairs / n:.2f} each), copies {len(copies)} of {n_picked} | page "
         f"{len(page) // 1024} KiB, json {size // 1024} KiB | peak "
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB |",
         flush=True,

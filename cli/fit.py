@@ -21,7 +21,7 @@ from .options import (
     ResourceOptions,
     Seed,
 )
-from .outputs import claim_file, clear, refuse_to_replace
+from .outputs import checkpoint_beside, claim_file, clear, refuse_to_replace
 from .training import TrainingOptions, of_candidate, trained_lines
 from .weights import check_networks
 
@@ -88,7 +88,7 @@ def fit(
     IMAGES may also be a file written by 'hybridleuk extract'; features then come from it.
     """
     claim_file(output, overwrite=overwrite)
-    refuse_to_replace([images, *features.weights_files], [output, _checkpoint(output)])
+    refuse_to_replace([images, *features.weights_files], [output, checkpoint_beside(output)])
     parameters = features.parameters(resources) | {"random_state": seed}
     parameters = of_candidate(classifier, parameters, features) | {"measurements": measurements}
     trained = classifier in _TRAINED
@@ -110,10 +110,10 @@ def fit(
         _fit(model, table, table.labels, table.groups)
     else:
         manifest, account = read_images(
-            images, listing, resources, outputs=[output, _checkpoint(output)], labels=True
+            images, listing, resources, outputs=[output, checkpoint_beside(output)], labels=True
         )
         kind = "deep" if trained else features.features or "hybrid"
-        finetuning = training.given | {"checkpoint": checkpoint or _checkpoint(output)}
+        finetuning = training.given | {"checkpoint": checkpoint or checkpoint_beside(output)}
         model = _candidate(classifier, kind, parameters, finetuning)
         check_networks(manifest.paths, kind, _networks_of(model, parameters))
         _fit(model, manifest.paths, manifest.labels, manifest.groups)
@@ -165,7 +165,7 @@ def _saved(model: Any, output: Path, account: Account, *, overwrite: bool) -> Ou
 
     account.check()
     save_model(model, output, overwrite=overwrite, notes=_notes(model))
-    clear(output.parent, [_checkpoint(output).name])
+    clear(output.parent, [checkpoint_beside(output).name])
     skipped = account.write(output)
     card = model_card(output)
     classes = [str(name) for name in model.classes_]
@@ -198,11 +198,6 @@ def _history(model: Any) -> dict[str, Any]:
         "best_epoch": model.best_epoch_,
         "waiting_share": model.waiting_share_,
     }
-
-
-def _checkpoint(output: Path) -> Path:
-    """Where training leaves its state until the model file is written."""
-    return output.with_name(f".{output.name}.training")
 
 
 def _narrowed(table: FeatureTable, wanted: str | None, source: str) -> FeatureTable:

@@ -14,6 +14,7 @@ import typer
 from hybridleuk.exceptions import OutputError
 
 __all__ = [
+    "checkpoint_beside",
     "claim_directory",
     "claim_file",
     "clear",
@@ -30,6 +31,11 @@ def require_suffix(path: Path, suffix: str) -> None:
             f"{path} is written as {suffix[1:].upper()}, so its name has to end in {suffix}",
             param_hint="--output",
         )
+
+
+def checkpoint_beside(output: Path) -> Path:
+    """Where a training leaves its state until `output` is written."""
+    return output.with_name(f".{output.name}.training")
 
 
 def claim_file(path: Path, *, overwrite: bool) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from .console import Outcome
 from .images import Account, read_images
 from .options import ImageOptions, ImageSources, Overwrite, ResourceOptions, Seed
-from .outputs import claim_file, clear, refuse_to_replace, require_suffix
+from .outputs import checkpoint_beside, claim_file, clear, refuse_to_replace, require_suffix
 from .weights import WORDS, check_weights, pair_weights
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def pretrain(
     check_weights(weights)
     name, weights = _network(backbone, weights)
     read = [weights] if weights not in WORDS else []
-    refuse_to_replace([*images, *read], [output, _checkpoint(output)])
+    refuse_to_replace([*images, *read], [output, checkpoint_beside(output)])
     manifest, account = read_images(
-        images, listing, resources, outputs=[output, _checkpoint(output)], inputs=read
+        images, listing, resources, outputs=[output, checkpoint_beside(output)], inputs=read
     )
     from hybridleuk.models.pretraining import PretrainingRecipe
     from hybridleuk.models.pretraining import pretrain as run
@@ -106,13 +106,13 @@ def pretrain(
         recipe=recipe,
         image_size=image_size,
         device=resources.device,
-        checkpoint=_checkpoint(output),
+        checkpoint=checkpoint_beside(output),
         cache=resources.cache_place,
         workers=resources.workers,
     )
     account.check()
     made.write(output)
-    clear(output.parent, [_checkpoint(output).name])
+    clear(output.parent, [checkpoint_beside(output).name])
     return _outcome(made, output, account, account.write(output))
 
 
@@ -122,11 +122,6 @@ def _network(backbone: str | None, weights: str) -> tuple[str, str]:
     named = [backbone] if backbone else [BUNDLED] if weights in ("default", "random") else []
     (name,), (found,) = pair_weights(named, [weights], typed=[])
     return name, found
-
-
-def _checkpoint(output: Path) -> Path:
-    """Where training leaves its state until the file is written."""
-    return output.with_name(f".{output.name}.training")
 
 
 def _outcome(made: Pretrained, output: Path, account: Account, skipped: Path | None) -> Outcome:

@@ -87,7 +87,7 @@ class TrainingOptions:
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, metavar="RATE", help="By default 0.0006.", rich_help_panel=_PANEL
+            min=1e-7, max=1, metavar="RATE", help="By default 0.0006.", rich_help_panel=_PANEL
         ),
     ] = None
     mixing: Annotated[

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-__all__ = ["CELL_ALONE", "OtherMicroscope"]
+__all__ = ["CELL_ALONE", "ONE_LABORATORY", "OtherMicroscope"]
 
 _OFFSET = 4.0 / 255.0  # added before a logarithm, as in hybridleuk.segmentation.stain
 _GROUP = 8  # pictures that share a resolution
@@ -184,6 +184,12 @@ CELL_ALONE = OtherMicroscope(
     compressed=0.0,
 )
 """Ranges for pictures of the view ``cells``, out of which microscopes were taken already."""
+
+ONE_LABORATORY = OtherMicroscope(stain=0.12, tint=0.1, hue=0.05, lamp=0.15, surroundings=0.0)
+"""Half the change of color, for learning without labels: with all of it too little stays the same.
+
+Magnification, resolution and focus change as much as otherwise.
+"""
 
 
 def _uniform(*shape: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ from hybridleuk import progress
 from hybridleuk.embeddings.preprocessing import View
 from hybridleuk.embeddings.runtime import Precision, autocast
 from hybridleuk.exceptions import InputError
-from hybridleuk.models.microscopes import CELL_ALONE, OtherMicroscope
+from hybridleuk.models.microscopes import CELL_ALONE, ONE_LABORATORY, OtherMicroscope
 from hybridleuk.models.pretraining_methods import Method
 from hybridleuk.models.pretraining_probe import found_again, neighbor_accuracy
 from hybridleuk.models.training_checkpoint import (
@@ -39,6 +39,7 @@ _WARMUP = 0.05
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _PROBED = 1000  # pictures of which the probe takes stock
 _CHUNK = 64
+_FOR_LABELS = OtherMicroscope(surroundings=0.0)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,12 @@ class PretrainingRecipe:
     weight_decay: float = 0.05
     view: View = "image"
     seed: int = 0
+
+    def microscope(self) -> OtherMicroscope:
+        """Return how differently a picture is shown: for labels more than without them."""
+        if self.view == "cells":
+            return CELL_ALONE
+        return _FOR_LABELS if self.method == "supervised" else ONE_LABORATORY
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -105,9 +112,8 @@ class Pictures:
         """Return some pictures as light, (n, 3, side, side), 0..1."""
         return torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2).float() / 255
 
-    def views(self, rows: Array, view: View, n: int) -> list[torch.Tensor]:
+    def views(self, rows: Array, microscope: OtherMicroscope, n: int) -> list[torch.Tensor]:
         """Show some pictures `n` times under other microscopes."""
-        microscope = CELL_ALONE if view == "cells" else OtherMicroscope(surroundings=0.0)
         light = self.light(rows)
         everywhere = torch.ones(len(rows), 1, *light.shape[2:])
         smear = np.stack([estimate_background(self.pixels[row]) for row in rows]) / 255
@@ -163,6 +169,7 @@ class Run:
         with progress.task("Pretraining", total, unit="batches") as task:
             if not self._resumed():
                 self._record(None, 0.0, time.monotonic())
+                self._save()  # a place that cannot be written is found now, not after an epoch
             task.advance(self.at.epoch * self.steps + self.at.step)
             while self.at.epoch < self.recipe.epochs:
                 self._epoch(task)
@@ -202,7 +209,7 @@ class Run:
             group["lr"] = rate
         seeds = np.random.SeedSequence([self.recipe.seed, self.at.epoch, self.at.step])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
-        views = self.pictures.views(rows, self.recipe.view, self.learner.n_views)
+        views = self.pictures.views(rows, self.recipe.microscope(), self.learner.n_views)
         codes = torch.from_numpy(self.pictures.codes[rows]).to(self.device)
         self.learner.train()
         with autocast(self.device, self.precision):
@@ -240,7 +247,7 @@ class Run:
         for start in range(0, len(rows), _CHUNK):
             some = rows[start : start + _CHUNK]
             if shown:
-                light = self.pictures.views(some, self.recipe.view, 1)[0]
+                light = self.pictures.views(some, self.recipe.microscope(), 1)[0]
             else:
                 side = (self.pictures.size,) * 2
                 light = torch.nn.functional.interpolate(
@@ -259,6 +266,7 @@ class Run:
     def _resumed(self) -> bool:
         snapshot = self.checkpoint.load() if self.checkpoint is not None else None
         if snapshot is None:
+            self._tell_of_others()
             return False
         self.at = _Position(**snapshot.values)
         state = {k[4:]: v for k, v in snapshot.tensors.items() if k.startswith("now.")}
@@ -266,6 +274,15 @@ class Run:
         optimizer_from_tensors(self.optimizer, snapshot.tensors)
         progress.note(f"Pretraining goes on in epoch {self.at.epoch + 1}.")
         return True
+
+    def _tell_of_others(self) -> None:
+        """Say why nothing is resumed where something might be expected to be."""
+        folder = self.checkpoint.path.parent if self.checkpoint is not None else None
+        if folder is not None and any(folder.glob("training-*.safetensors")):
+            progress.note(
+                f"{folder} holds the state of a training on other images or with other settings; "
+                "this one begins anew."
+            )
 
 
 @contextmanager

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from hybridleuk import DeepEmbeddings
+from hybridleuk import DeepEmbeddings, progress
 from hybridleuk.data.artificial import draw_cell
 from hybridleuk.embeddings.backbones import backbone
 from hybridleuk.embeddings.learned import learned_from, n_learned
 from hybridleuk.embeddings.weights import resolve_weights
-from hybridleuk.exceptions import InputError
+from hybridleuk.exceptions import InputError, OutputError
 from hybridleuk.models import pretraining_run
 from hybridleuk.models.pretraining import PretrainingRecipe, pretrain
 from hybridleuk.models.pretraining_methods import METHODS, Trunk, make_method
@@ -93,6 +93,38 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(
         torch.testing.assert_close(resumed.state[name], value, rtol=0, atol=0)
     for one, other in zip(whole.history, resumed.history, strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_without_labels_color_changes_less():
+    named, alone = recipe("supervised").microscope(), recipe("simclr").microscope()
+    for change in ("stain", "tint", "hue", "lamp"):
+        assert 0 < getattr(alone, change) < getattr(named, change)
+    for change in ("field", "pixels", "focus", "surroundings"):
+        assert getattr(alone, change) == getattr(named, change)
+
+
+def test_other_settings_begin_anew_and_say_so(cells, tmp_path):
+    told = []
+
+    class Notes(progress.Listener):
+        def noted(self, text):
+            told.append(text)
+
+    pretrain(*cells, recipe=recipe(epochs=1), checkpoint=tmp_path, **SMALL)
+    with progress.report_to(Notes()):
+        anew = pretrain(*cells, recipe=recipe(epochs=2), checkpoint=tmp_path, **SMALL)
+    assert len(anew.history) == 3
+    assert any(f"{tmp_path} holds the state of a training on other" in text for text in told)
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_first_step(
+    cells, tmp_path, monkeypatch
+):
+    place = tmp_path / "checkpoint"
+    place.touch()
+    monkeypatch.setattr(pretraining_run.Run, "_step", lambda *_: pytest.fail("a step was taken"))
+    with pytest.raises(OutputError, match="Cannot write the checkpoint"):
+        pretrain(*cells, recipe=recipe(epochs=1), checkpoint=place, **SMALL)
 
 
 def test_the_file_is_taken_as_weights_and_tells_its_images(cells, tmp_path):
