@@ -48,7 +48,7 @@ def pretrain(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Convolutional network of 'hybridleuk backbones list'; by default smearnet.",
+            help="Network of 'hybridleuk backbones list', or timm:NAME; by default smearnet.",
             show_default=False,
         ),
     ] = None,

@@ -72,7 +72,6 @@ PAPER = (
 """The ten networks of Ghaderzadeh et al. 2022 (doi 10.1002/int.22753), in the paper's order."""
 
 _PREFIXES = ("timm:", "hf-hub:")
-_SMALL_SIDE = 96  # px; networks that take no smaller picture have a fixed size
 
 
 def backbone(name: BackboneLike, weights: str | os.PathLike[str] | None = None) -> Backbone:
@@ -122,7 +121,7 @@ def backbone(name: BackboneLike, weights: str | os.PathLike[str] | None = None) 
 def trainable_backbone(
     name: BackboneLike, weights: str | os.PathLike[str] | None = None
 ) -> Backbone:
-    """Look up a backbone that can be trained further: convolutional, and built from its record.
+    """Look up a backbone that can be trained further: any that is built from its record.
 
     Parameters
     ----------
@@ -136,11 +135,12 @@ def trainable_backbone(
         There is none of this name, or it cannot be trained here.
     """
     record = backbone(name, weights)
-    if record.source != "own" and not record.prefix_tokens and record.minimum_size <= _SMALL_SIDE:
+    if record.source != "own":
         return record
     raise InputError(
-        f"{record.name} cannot be fine-tuned here, only used as it is; expected a convolutional "
-        f"network of the table, of timm or of a file: {', '.join(BACKBONES)}, timm:NAME."
+        f"{record.name} is a network of one's own, which cannot be fine-tuned here, only used as "
+        f"it is; expected a name of the table, of timm or of a file: {', '.join(BACKBONES)}, "
+        "timm:NAME, hf-hub:OWNER/NAME."
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Backbone",
     "Block",
     "Layer",
+    "Rates",
     "blocks_of",
     "record_from_json",
     "record_to_json",
@@ -34,6 +35,28 @@ class Layer(NamedTuple):
 
     name: str
     width: int
+
+
+class Rates(NamedTuple):
+    """Learning rates that suit a network that is trained further.
+
+    Attributes
+    ----------
+    backbone : float
+        Of its last layers, as a share of the rate of a new head.
+    decay : float
+        Of a layer, as a share of the rate of the layer after it.
+    """
+
+    backbone: float
+    decay: float
+
+
+_LARGEST_FREE = 96  # px; networks that take no smaller picture take one size only
+_OF_CONVOLUTIONS = Rates(0.8, 1.0)  # measured, see FineTunedCNN
+# He et al., Masked autoencoders are scalable vision learners, CVPR 2022, table 9: a base rate of
+# 1e-3 for 256 pictures, hence 1.2e-4 for 32, and 0.75 of it from layer to layer.
+_OF_TRANSFORMERS = Rates(0.2, 0.75)
 
 
 class Block(NamedTuple):
@@ -144,6 +167,21 @@ class Backbone:
     def width(self) -> int:
         """Number of values of the default embedding."""
         return self.layers[-1].width
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether pictures of `input_size` only can go in, since each place is learned for itself.
+
+        So it is with most vision transformers.
+        """
+        tokens = self.prefix_tokens > 0 and self.minimum_size == self.input_size
+        return tokens or self.minimum_size > _LARGEST_FREE
+
+    @property
+    def rates(self) -> Rates:
+        """Learning rates for training it further: lower for transformers, and by layer."""
+        attends = self.prefix_tokens > 0 or self.fixed_size
+        return _OF_TRANSFORMERS if attends else _OF_CONVOLUTIONS
 
     @property
     def recipe(self) -> str:

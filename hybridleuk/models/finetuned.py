@@ -36,12 +36,11 @@ from hybridleuk.models.training_checkpoint import Checkpoint
 from hybridleuk.models.training_clock import Clock, seconds_of
 from hybridleuk.models.training_data import LabelledPixels, fingerprint
 from hybridleuk.models.training_network import ImageClassifier, training_precision
-from hybridleuk.models.training_recipe import Recipe, check_ranges
+from hybridleuk.models.training_recipe import Recipe, check_ranges, picture_size
 from hybridleuk.models.training_split import inner_split
 
 __all__ = ["FineTunedCNN"]
 
-_LARGEST_SIZE = 160
 _WARMUP = 0.1
 
 
@@ -57,8 +56,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
     Parameters
     ----------
     backbone : str, default "squeezenet1_0"
-        A name from :data:`hybridleuk.embeddings.backbones.BACKBONES`, ``timm:NAME`` of a
-        convolutional network, or any name where `weights` is a file that says what it holds.
+        A name from :data:`hybridleuk.embeddings.backbones.BACKBONES`, ``timm:NAME``,
+        ``hf-hub:OWNER/NAME``, or any name where `weights` is a file that says what it holds.
     weights : {"default", "bundled", "random"} or path, default "default"
         As in :class:`hybridleuk.DeepEmbeddings`.
     view : {"image", "segmented", "cells"}, default "image"
@@ -76,7 +75,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
     spacing : float, optional
         Micrometres per pixel, for the measurements.
     image_size : int, optional
-        Side of the network's input, px; by default the backbone's, at most 160.
+        Side of the network's input, px; by default the backbone's, at most 160. Most vision
+        transformers take one size only.
     epochs : int, default 20
         Passes over the training images, at most.
     budget : str or float, optional
@@ -91,8 +91,13 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         gradients are summed.
     learning_rate : float, default 6e-4
         Of the head, the highest in a schedule of linear warm-up and half a cosine.
-    backbone_factor : float, default 0.8
-        The backbone's learning rate as a share of `learning_rate`.
+    backbone_factor : float, optional
+        The backbone's learning rate as a share of `learning_rate`; by default
+        :attr:`Backbone.rates <hybridleuk.embeddings.records.Backbone.rates>`: 0.8, and 0.2 for
+        transformers.
+    layer_decay : float, optional
+        What is left of that rate from one layer to the one before it; by default 1, and 0.75 for
+        transformers. Only networks of timm tell their layers.
     weight_decay : float, default 0.02
     label_smoothing : float, default 0.1
     averaging : float, default 0.98
@@ -181,7 +186,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         batch_size: int = 32,
         accumulate: int = 1,
         learning_rate: float = 6e-4,
-        backbone_factor: float = 0.8,
+        backbone_factor: float | None = None,
+        layer_decay: float | None = None,
         weight_decay: float = 0.02,
         label_smoothing: float = 0.1,
         averaging: float = 0.98,
@@ -213,6 +219,7 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         self.accumulate = accumulate
         self.learning_rate = learning_rate
         self.backbone_factor = backbone_factor
+        self.layer_decay = layer_decay
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.averaging = averaging
@@ -256,7 +263,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         clock = Clock()
         check_view(self.view)
         self.record_ = trainable_backbone(self.backbone, self.weights)
-        check_ranges(self.get_params(deep=False), self.record_)
+        check_ranges(self.get_params(deep=False))
+        self.image_size_ = picture_size(self.record_, self.image_size)
         self.seed_ = int(np.random.default_rng(self.random_state).integers(2**31))
         self.classes_, codes = np.unique(labels, return_inverse=True)
         fraction = float(self.validation_fraction)
@@ -301,7 +309,6 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         loaded = load_network(self.record_, self.weights, self.seed_)
         self.weights_sha256_ = loaded.weights_hash
         self.weights_description_ = loaded.description
-        self.image_size_ = int(self.image_size or min(self.record_.input_size, _LARGEST_SIZE))
         return loaded.network
 
     def _classifier(self, network: torch.nn.Module, measurements: int) -> ImageClassifier:
@@ -316,14 +323,17 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         )
 
     def _recipe(self, network: ImageClassifier) -> Recipe:
-        device = resolve_device(self.device)
+        device, rates = resolve_device(self.device), self.record_.rates
         augmentation = Augmentation() if self.augment is True else self.augment or None
         return Recipe(
             epochs=self.epochs,
             patience=self.patience,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            backbone_factor=self.backbone_factor,
+            backbone_factor=rates.backbone
+            if self.backbone_factor is None
+            else self.backbone_factor,
+            layer_decay=rates.decay if self.layer_decay is None else self.layer_decay,
             warmup=_WARMUP,
             weight_decay=self.weight_decay,
             label_smoothing=self.label_smoothing,

@@ -30,6 +30,7 @@ from hybridleuk.models.pretraining_methods import Trunk, make_method
 from hybridleuk.models.pretraining_run import Pictures, PretrainingRecipe, Run
 from hybridleuk.models.training_checkpoint import Checkpoint
 from hybridleuk.models.training_data import ImageReader
+from hybridleuk.models.training_recipe import picture_size
 
 __all__ = ["Pretrained", "PretrainingRecipe", "pretrain"]
 
@@ -100,13 +101,13 @@ def pretrain(
     sha256 : sequence of str, optional
         Of the images' files, so that the result can say what it was trained on.
     backbone : str, default "smearnet"
-        A convolutional one of the table, or ``timm:NAME``.
+        One of the table, or ``timm:NAME``.
     weights : {"default", "bundled", "random"} or path, default "default"
         What it begins with.
     recipe : PretrainingRecipe, optional
     image_size : int, optional
-        Side of the network's input, px; by default the backbone's, at most 160. The result is used
-        with this size.
+        Side of the network's input, px; by default the backbone's, at most 160, and for most vision
+        transformers the only one. The result is used with this size.
     device, precision : str, default "auto"
     checkpoint : path, optional
         Folder in which the training leaves its state each epoch and each minute, and goes on from.
@@ -142,11 +143,7 @@ def pretrain(
     record = trainable_backbone(backbone, weights)
     classes, codes = _codes(labels, len(images))
     _check_enough(len(images), recipe, classes)
-    size = image_size or min(record.input_size, 160)
-    if size < record.minimum_size:
-        raise InputError(
-            f"image_size is {size} px; {record.name} takes {record.minimum_size} px or more."
-        )
+    size = picture_size(record, image_size)
     loaded = load_network(record, weights, recipe.seed)
     place = resolve_device(device)
     reader = ImageReader(record, (recipe.view,), round(_ROOM * size), cache, workers)

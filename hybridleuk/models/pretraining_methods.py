@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from hybridleuk.embeddings.pooling import as_map
-from hybridleuk.embeddings.records import Backbone
+from hybridleuk.embeddings.records import OUTPUT, Backbone
 from hybridleuk.exceptions import InputError
 
 __all__ = ["METHODS", "Method", "Trunk", "make_method"]
@@ -59,6 +59,16 @@ class Trunk(nn.Module):
 
     def forward(self, light: torch.Tensor) -> torch.Tensor:
         """Map pictures (n, 3, h, w), 0..1, to the mean over the deepest map, (n, width)."""
+        values = ((light - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        deepest = self._deepest(values)
+        maps = as_map(deepest, self.record.prefix_tokens, self.record.channels_last)
+        if self.record.default_layer in self.record.rectified:
+            maps = torch.relu(maps)
+        return maps.mean((2, 3), dtype=torch.float32)
+
+    def _deepest(self, values: torch.Tensor) -> torch.Tensor:
+        if self.record.default_layer == OUTPUT:
+            return cast(torch.Tensor, self.network.forward_features(values))  # type: ignore[operator]
         seen: list[torch.Tensor] = []
 
         def keep(_: nn.Module, __: Any, output: torch.Tensor) -> None:
@@ -66,16 +76,12 @@ class Trunk(nn.Module):
             raise _Reached
 
         handle = self.network.get_submodule(self.record.default_layer).register_forward_hook(keep)
-        values = ((light - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         try:
             with suppress(_Reached):
                 self.network(values)
         finally:
             handle.remove()
-        maps = as_map(seen[0], self.record.prefix_tokens, self.record.channels_last)
-        if self.record.default_layer in self.record.rectified:
-            maps = torch.relu(maps)
-        return maps.mean((2, 3), dtype=torch.float32)
+        return seen[0]
 
 
 class Method(nn.Module):

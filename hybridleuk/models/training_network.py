@@ -20,7 +20,7 @@ from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from hybridleuk.embeddings.backbones import Backbone
-from hybridleuk.embeddings.network import empty_network
+from hybridleuk.embeddings.network import empty_network, random_network
 from hybridleuk.embeddings.pooling import as_map
 from hybridleuk.embeddings.runtime import Precision, resolve_precision
 
@@ -38,6 +38,9 @@ _STRENGTH = 0.01  # inverse regularisation of the first head
 
 class ImageClassifier(nn.Module):
     """Images to class scores: standardise, backbone, mean over the map, head.
+
+    The map of a transformer is made of its patches, as where it is frozen; its class token and
+    other tokens beside them are left out.
 
     Parameters
     ----------
@@ -135,6 +138,31 @@ class ImageClassifier(nn.Module):
         """Return class scores of what :meth:`joined` returns."""
         return cast(torch.Tensor, self.head((features - self.center) / self.spread))
 
+    def layer_scales(self, decay: float) -> dict[str, float]:
+        """Return the learning rate of each weight of the backbone as a share of the last layers'.
+
+        Parameters
+        ----------
+        decay : float
+            What is left of the rate from one layer to the one before it. Layers are counted as
+            timm counts them; other networks have the same rate everywhere.
+        """
+        trunk = self.backbone
+        if decay == 1 or not isinstance(trunk, _TimmTrunk):
+            return {}
+        from timm.optim import param_groups_layer_decay
+
+        names = {id(p): name for name, p in self.named_parameters()}
+        groups = param_groups_layer_decay(trunk.network, layer_decay=decay)
+        return {names[id(p)]: group["lr_scale"] for group in groups for p in group["params"]}
+
+    def spared(self) -> set[str]:
+        """Name the tables of the backbone, such as places and tokens, that must not decay."""
+        trunk = self.backbone
+        if not isinstance(trunk, _TimmTrunk) or not hasattr(trunk.network, "no_weight_decay"):
+            return set()
+        return {f"backbone.network.{name}" for name in trunk.network.no_weight_decay()}  # type: ignore[operator]
+
     def trunk_state(self) -> dict[str, torch.Tensor]:
         """Return the backbone's weights under the names that its source gives them."""
         inside = "network." if isinstance(self.backbone, _TimmTrunk) else ""
@@ -186,13 +214,14 @@ class _TimmTrunk(nn.Module):
         super().__init__()
         self.network = network
         self.channels_last = record.channels_last
+        self.prefix_tokens = record.prefix_tokens
         for part in record.head:
             if hasattr(network, part):
                 setattr(network, part, nn.Identity())
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         features = self.network.forward_features(images)  # type: ignore[operator]
-        return {"map": as_map(features, channels_last=self.channels_last)}
+        return {"map": as_map(features, self.prefix_tokens, self.channels_last)}
 
 
 def _trunk(network: nn.Module, record: Backbone) -> nn.Module:
@@ -206,6 +235,8 @@ def empty_classifier(
 ) -> ImageClassifier:
     """Build a network in the shape of a state dict to come (``load_state_dict(assign=True)``)."""
     network = empty_network(record)
+    if dict(network.named_buffers()).keys() - network.state_dict().keys():
+        network = random_network(record, 0)  # its builder computes what stands in no state dict
     return ImageClassifier(network, record, n_classes, views=views, measurements=measurements)
 
 

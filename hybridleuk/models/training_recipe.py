@@ -24,12 +24,15 @@ __all__ = [
     "check_ranges",
     "mixed",
     "parameter_groups",
+    "picture_size",
     "rate_factor",
 ]
 
 MIXINGS = ("mixup", "cutmix")
 
 _LEAST_RISE = 10
+_LARGEST_SIZE = 160  # px, unless told
+_OF_RECORD = ("backbone_factor", "layer_decay")
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "mixing": (None, *MIXINGS),
     "orientations": ORIENTATIONS,
@@ -52,6 +55,8 @@ class Recipe:
         Of the new last layer, after warm-up.
     backbone_factor : float
         The backbone's learning rate as a share of `learning_rate`.
+    layer_decay : float
+        What is left of the backbone's rate from one layer to the one before it; 1 for all.
     warmup : float
         Share of all steps over which the rates rise from zero.
     weight_decay : float
@@ -75,6 +80,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     backbone_factor: float
+    layer_decay: float
     warmup: float
     weight_decay: float
     label_smoothing: float
@@ -138,23 +144,49 @@ def mixed(batch: Batch, recipe: Recipe, n_classes: int) -> tuple[Batch, torch.Te
 
 def parameter_groups(network: ImageClassifier, recipe: Recipe) -> list[dict[str, Any]]:
     """Divide parameters by learning rate and weight decay, the head last."""
+    scales, spared = network.layer_scales(recipe.layer_decay), network.spared()
+    slow = recipe.learning_rate * recipe.backbone_factor
+    rates: dict[float, dict[str, torch.nn.Parameter]] = {}
+    for name, parameter in network.backbone.named_parameters(prefix="backbone"):
+        rates.setdefault(slow * scales.get(name, 1.0), {})[name] = parameter
+    new = {n: p for n, p in network.named_parameters() if not n.startswith("backbone.")}
     groups = []
-    slow = list(network.backbone.parameters())
-    known = set(map(id, slow))
-    for part, rate in (
-        (slow, recipe.learning_rate * recipe.backbone_factor),
-        ([p for p in network.parameters() if id(p) not in known], recipe.learning_rate),
-    ):
-        trained = [p for p in part if p.requires_grad]
+    for rate, part in (*rates.items(), (recipe.learning_rate, new)):
+        trained = {name: p for name, p in part.items() if p.requires_grad}
+        light = {name for name, p in trained.items() if p.ndim <= 1 or name in spared}
         for chosen, decay in (
-            ([p for p in trained if p.ndim > 1], recipe.weight_decay),
-            ([p for p in trained if p.ndim <= 1], 0.0),
+            ([p for name, p in trained.items() if name not in light], recipe.weight_decay),
+            ([p for name, p in trained.items() if name in light], 0.0),
         ):
             groups.append({"params": chosen, "weight_decay": decay, "highest": rate})
     return groups
 
 
-def check_ranges(parameters: Mapping[str, Any], record: Backbone) -> None:
+def picture_size(record: Backbone, wanted: int | None) -> int:
+    """Return the side of the pictures a network is trained on, px: by default at most 160.
+
+    Raises
+    ------
+    InputError
+        The network does not take pictures of the size that is wanted.
+    """
+    if record.fixed_size and wanted not in (None, record.input_size):
+        raise InputError(
+            f"image_size is {wanted}; {record.name} takes pictures of {record.input_size} px only, "
+            "since it has learned each place by itself. Leave the size out, or choose another "
+            "network."
+        )
+    if record.fixed_size:
+        return record.input_size
+    size = int(min(record.input_size, _LARGEST_SIZE) if wanted is None else wanted)
+    if size < record.minimum_size:
+        raise InputError(
+            f"image_size is {size}; expected at least {record.minimum_size} px for {record.name}."
+        )
+    return size
+
+
+def check_ranges(parameters: Mapping[str, Any]) -> None:
     """Refuse parameters of a classifier that cannot be meant.
 
     Raises
@@ -166,9 +198,9 @@ def check_ranges(parameters: Mapping[str, Any], record: Backbone) -> None:
         "epochs": (1, None),
         "patience": (1, None),
         "batch_size": (1, None),
-        "image_size": (record.minimum_size, None),
         "learning_rate": (0, 1),
         "backbone_factor": (0, 1),
+        "layer_decay": (0.01, 1),
         "weight_decay": (0, None),
         "label_smoothing": (0, 0.9),
         "averaging": (0, 0.9999),
@@ -178,7 +210,7 @@ def check_ranges(parameters: Mapping[str, Any], record: Backbone) -> None:
     }
     for name, (low, high) in ranges.items():
         value = parameters[name]
-        if value is None and name == "image_size":
+        if value is None and name in _OF_RECORD:
             continue
         if not low <= value <= (math.inf if high is None else high):
             limit = "" if high is None else f" and at most {high}"

@@ -165,8 +165,18 @@ def test_without_timm_one_sentence_says_how_to_get_it(name, monkeypatch):
 def test_what_can_be_fine_tuned():
     assert trainable_backbone("timm:test_resnet").name == "timm:test_resnet"
     assert trainable_backbone("NASNetLarge").name == "nasnetlarge"
-    with pytest.raises(InputError, match=r"timm:test_vit cannot be fine-tuned here"):
-        trainable_backbone(VIT)
+    assert trainable_backbone(VIT).rates.backbone < trainable_backbone("resnet18").rates.backbone
+    own = torch.nn.Identity()
+    own.input_size = 32
+    with pytest.raises(InputError, match=r"Identity.* cannot be fine-tuned here"):
+        trainable_backbone(own)
+
+
+@pytest.mark.parametrize(("name", "fixed"), [(CNN, False), (VIT, True), ("inception_v3", False)])
+def test_networks_that_take_one_size_only(name, fixed):
+    record = backbone(name)
+    assert record.fixed_size is fixed
+    assert dataclasses.replace(record, input_size=record.minimum_size).fixed_size is fixed
 
 
 def test_checkpoints_of_a_teacher_with_heads_beside_its_backbone(tmp_path):

@@ -169,6 +169,7 @@ def recipe(**changed):
             "batch_size": 8,
             "learning_rate": 1e-3,
             "backbone_factor": 0.1,
+            "layer_decay": 1.0,
             "warmup": 0.1,
             "weight_decay": 0.1,
             "label_smoothing": 0.1,

@@ -195,7 +195,7 @@ def test_few_images_and_small_pictures_are_refused(cells):
     images, kinds = cells
     with pytest.raises(InputError, match="3 images to pretrain on; expected at least 4"):
         pretrain(images[:3], kinds[:3], recipe=recipe(), **SMALL)
-    with pytest.raises(InputError, match="image_size is 16 px; smearnet takes 32 px or more"):
+    with pytest.raises(InputError, match="image_size is 16; expected at least 32 px for smearnet"):
         pretrain(images, kinds, recipe=recipe(), **{**SMALL, "image_size": 16})
     with pytest.raises(InputError, match="12 images but 2 labels"):
         pretrain(images, kinds[:2], recipe=recipe(), **SMALL)
