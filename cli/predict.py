@@ -89,7 +89,14 @@ def predict(
     write_file(output, lambda path: table.to_csv(path, index=False))
     skipped = account.write(output)
     labels = Counter(table["label"])
-    abstained = int(table["abstain"].sum())
+    decides = bool(table["abstain"].notna().all())
+    abstained = int(table["abstain"].sum()) if decides else None
+    said = "no prediction sets" if abstained is None else f"abstained from {abstained:,}"
+    if not decides:
+        current_screen().noted(
+            "This model makes no prediction sets, so that the columns prediction_set and abstain "
+            "are empty: nothing says of which images it should not decide."
+        )
     return Outcome(
         {
             "output": output,
@@ -100,7 +107,7 @@ def predict(
             "n_abstained": abstained,
             "explained": explain,
         },
-        [_summary(table), f"{len(table):,} images in {output}; abstained from {abstained:,}"],
+        [_summary(table), f"{len(table):,} images in {output}; {said}"],
     )
 
 
@@ -145,5 +152,6 @@ def _summary(table: pd.DataFrame) -> Table:
     shown.add_column("images", justify="right")
     shown.add_column("abstained", justify="right")
     for label, rows in table.groupby("label"):
-        shown.add_row(str(label), f"{len(rows):,}", f"{int(rows['abstain'].sum()):,}")
+        known = rows["abstain"].notna().all()
+        shown.add_row(str(label), f"{len(rows):,}", f"{rows['abstain'].sum():,}" if known else "?")
     return shown

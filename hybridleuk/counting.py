@@ -205,7 +205,8 @@ def _differential(
         crops, owners = _write_crops(Path(folder), paths, fields, context)
         if crops:
             predicted = predict_images(model, Manifest.from_source(crops))
-            for path, label, abstain in predicted[["path", "label", "abstain"]].to_numpy():
+            known = predicted[["path", "label", "abstain"]].fillna({"abstain": False})
+            for path, label, abstain in known.to_numpy():
                 column = "diff_abstained" if abstain else f"diff_{label}"
                 counts[owners[Path(str(path)).name], columns.index(column)] += 1
     return pd.DataFrame(counts, columns=columns)

@@ -32,7 +32,8 @@ def predict_images(model: Any, manifest: Manifest) -> pd.DataFrame:
         ``path``, ``image_id``, ``label``, ``prob_<class>`` for each class, ``prediction_set``
         (classes that cannot be ruled out, joined by ``|``; empty where the model makes none),
         ``abstain`` and ``reason``. The model abstains where no cell was found, and where the
-        prediction set does not hold exactly one class.
+        prediction set does not hold exactly one class; ``abstain`` is missing where the model makes
+        no sets, as networks do not, since nothing says then how sure it can be.
     """
     if not hasattr(model, "classes_"):
         raise InputError(f"{type(model).__name__} is not fitted; fit it or load a model first.")
@@ -58,7 +59,11 @@ def predict_images(model: Any, manifest: Manifest) -> pd.DataFrame:
     table["prediction_set"] = (
         "" if sets is None else ["|".join(np.array(classes)[row]) for row in sets]
     )
-    table["abstain"] = [bool(reason) for reason in reasons]
+    table["abstain"] = (
+        pd.array([True if reason else None for reason in reasons], dtype="boolean")
+        if sets is None
+        else [bool(reason) for reason in reasons]
+    )
     table["reason"] = reasons
     return table
 

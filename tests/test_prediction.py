@@ -70,7 +70,9 @@ def test_without_sets_nothing_is_claimed(study):
     plain = HybridClassifier(features="morphology").fit(study.paths, study.labels)
     table = predict_images(plain, study)
     assert (table["prediction_set"] == "").all()
-    assert not table["abstain"].any()
+    assert table["abstain"].isna().all()
+    no_cell = predict_images(plain, study).reason
+    assert (no_cell == "").all()
 
 
 def test_unfitted_is_refused(study):

@@ -65,7 +65,8 @@ def check_labels(labels: Sequence[Any] | npt.NDArray[Any]) -> npt.NDArray[Any]:
         A label is missing, or all labels are the same.
     """
     checked = np.asarray(labels)
-    if checked.ndim != 1 or pd.isna(checked).any():
+    given = labels if isinstance(labels, np.ndarray) else np.array([*labels], dtype=object)
+    if checked.ndim != 1 or pd.isna(given).any():
         raise SplitError("Every image needs one label; some are missing.")
     classes = np.unique(checked)
     if len(classes) < 2:

@@ -92,7 +92,11 @@ def _contamination_alarms(document: Document) -> list[str]:
 
 def warnings_of(document: Document) -> list[str]:
     """Tell what weakens any figure of this comparison, whatever its results."""
-    return [*_group_warnings(document), *_overlap_warnings(document)]
+    return [
+        *_group_warnings(document),
+        *_overlap_warnings(document),
+        *_training_warnings(document),
+    ]
 
 
 def _group_warnings(document: Document) -> list[str]:
@@ -130,6 +134,20 @@ def _overlap_warnings(document: Document) -> list[str]:
         "byte among those fitted on, so its figures are too good; leave them out."
         for other in document.get("external", [])
         if other["n_shared"]
+    ]
+
+
+def _training_warnings(document: Document) -> list[str]:
+    kept = {
+        entry["candidate"]: [fold["best_epoch"] for fold in entry["folds"]]
+        for entry in document.get("training") or []
+    }
+    return [
+        f"In {epochs.count(0)} of {len(epochs)} folds the training of {name} never beat the frozen "
+        "features on the images watched, and what is compared there is a logistic regression on "
+        "them; it may need more epochs, more images or a lower learning rate."
+        for name, epochs in kept.items()
+        if 0 in epochs
     ]
 
 
@@ -209,9 +227,10 @@ def _hybrid_sentence(hybrid: str, pairs: list[dict[str, Any]]) -> str:
 
 def _against(pair: Mapping[str, Any]) -> str:
     remark = "; too little to matter" if pair["negligible"] else ""
+    reach = f"{points(pair['low'])} to {points(pair['high'])}"
     return (
         f"{points(pair['difference'])} points against {pair['b']} "
-        f"({points(pair['low'])} to {points(pair['high'])}, {p_written(pair['p_holm'])}{remark})"
+        f"({reach}, {p_written(pair['p_holm'])} by Holm{remark})"
     )
 
 

@@ -382,4 +382,10 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
             with exact_float32(recipe.device, "fp32"):
                 scores = oriented_scores(network, watched, recipe.device, self.orientations)
             self.temperature_ = best_temperature(scores, watched.labels)
+            if not self.best_epoch_:
+                progress.note(
+                    "Training never beat the frozen features on the images watched: what is kept "
+                    "is a logistic regression on them. More epochs, more images or a lower "
+                    "learning_rate may help."
+                )
         return self

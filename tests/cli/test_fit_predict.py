@@ -41,6 +41,19 @@ def test_fit_from_images_then_predict(run, model, smears, tmp_path):
     assert document["n_abstained"] == table["abstain"].sum()
 
 
+def test_a_network_claims_nothing_about_what_it_cannot_decide(run, smears, tmp_path):
+    options = ("--weights", "random", "--image-size", 32, "--epochs", 1, "--workers", 1)
+    model, output = tmp_path / "m.hleuk", tmp_path / "p.csv"
+    assert run("fit", smears, "-o", model, "--classifier", "finetuned", *options).status == 0
+    ended = run("predict", model, smears, "-o", output, "--workers", 1)
+    assert ended.status == 0, ended.err
+    assert "makes no prediction sets" in ended.err
+    assert "abstained from" not in ended.out
+    assert pd.read_csv(output)[["prediction_set", "abstain"]].isna().all(axis=None)
+    ended = run("predict", model, smears, "-o", output, "--overwrite", "--workers", 1, "--json")
+    assert json.loads(ended.out)["n_abstained"] is None
+
+
 def test_fit_from_features_gives_the_same_model(run, model, smears, tmp_path):
     features = tmp_path / "f.parquet"
     regex = ("--group-regex", r"(P\d+)_")

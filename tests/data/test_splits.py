@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from hybridleuk.data.splits import check_labels, hold_out, stratified_folds
@@ -54,6 +55,13 @@ def test_impossible_splits_say_why(labels, groups, folds, message):
 
 def test_labels_become_plain_text():
     assert check_labels(np.array(["a", "b"], dtype=object)).dtype.kind == "U"
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_a_missing_label_is_no_class_of_its_own(missing):
+    for labels in (["ALL", missing, "normal"], np.array(["ALL", missing, "normal"], dtype=object)):
+        with pytest.raises(SplitError, match="some are missing"):
+            check_labels(labels)
 
 
 def test_fraction_is_checked():

@@ -306,3 +306,22 @@ def test_images_that_a_network_was_trained_on_are_said_first():
     )
     elsewhere = alarms(document(contaminated=[{**found, "set": "hospital B"}]))
     assert "1,200 of the 2,000 images of hospital B, so" in elsewhere[0]
+
+
+def test_a_training_that_gave_the_frozen_features_back_is_warned_of():
+    folds = [{"best_epoch": epoch} for epoch in (3, 0, 7, 0, 2)]
+    training = [
+        {"candidate": "finetuned", "folds": folds},
+        {"candidate": "two-channel", "folds": folds[::2][:2]},
+    ]
+    (warning,) = warnings_of(document(training=training))
+    assert warning.startswith("In 2 of 5 folds the training of finetuned never beat the frozen")
+    assert not warnings_of(document(training=None))
+
+
+def test_the_p_value_beside_an_interval_is_named_as_corrected():
+    pairs = [
+        pair("hybrid+svm", "deep+svm", 0.03, 0.01),
+        pair("hybrid+svm", "morphology+svm", 0.13, 0.001) | {"p_holm": 0.003},
+    ]
+    assert "(+12.0 to +14.0, p = 0.003 by Holm)" in said(pairs=pairs)
