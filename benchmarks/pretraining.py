@@ -1,16 +1,16 @@
 """What ``hybridleuk pretrain`` gains on a laboratory's own images, by the command as users type it.
 
-    python benchmarks/pretraining.py DATA --weights WEIGHTS -o FOLDER --runs simclr:random:12 ...
-    python benchmarks/pretraining.py DATA -o FOLDER --interrupt
+    python benchmarks/pretraining.py DATA [--weights WEIGHTS] -o FOLDER --runs simclr:random:12 ...
+    python benchmarks/pretraining.py DATA -o FOLDER --interrupt simclr byol supervised
 
 Pretrained is on the training part of ``pbc-dev`` (``smearnet_images.py``), for SimCLR and BYOL in
 one flat folder, so without any label. Scored is a frozen network with an SVM on the held-out part,
 of which no image was pretrained on: five folds; fitted on 10 images of a class, tested on all
 others, mean of five draws; and fitted on the five leukocyte classes, tested on Zheng 1. Beside it
-stand what it began with and ImageNet's SqueezeNet. A run is METHOD:BEGIN:EPOCHS, BEGIN being
-random, bundled or a file.
+stand smearnet untrained, of both sizes of input, and as it comes, and ImageNet's SqueezeNet where
+its weights are named. A run is METHOD:BEGIN:EPOCHS, BEGIN being random, bundled or a file.
 
-``--interrupt`` kills small pretrainings of each method at three random moments, and compares what
+``--interrupt`` kills small pretrainings of some methods at three random moments, and compares what
 they end with to an unbroken one.
 """
 
@@ -26,14 +26,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from carry_over import CLASSES
 from safetensors import safe_open
 from safetensors.torch import load_file
-from smearnet import cross_validated, embedded, label_of, machine, recalls, zheng
+from smearnet import ROWS, cross_validated, embedded, label_of, machine, recalls, zheng
 from smearnet_images import parts
+
+from hybridleuk.embeddings.backbones import backbone
+from hybridleuk.embeddings.states import write_weights
+from hybridleuk.embeddings.weights import load_network
+from hybridleuk.models.pretraining_methods import METHODS
 
 FEW, DRAWS = 10, 5
 SMALL = ("--epochs", "8", "--batch-size", "32", "--image-size", "64")
@@ -97,36 +103,47 @@ def few(rows, labels):
     return np.mean(figures)
 
 
+def untrained(options):
+    """Write smearnet as it begins, with the size of input of the pretrained."""
+    file = options.output / "untrained.safetensors"
+    record = replace(backbone("smearnet"), input_size=options.image_size, note="", sha256="")
+    state = load_network(record, "random", 0).network.state_dict()
+    write_weights(file, state, record, {})
+    return str(file)
+
+
 def scored(said, name, weights, options):
-    """Print balanced accuracies of one frozen network."""
+    """Print balanced accuracies of one frozen network, by its last layer and by default."""
     paths, (tests, truth) = parts(options.data)["held out"], zheng(options)
-    rows, labels = embedded(paths, name, weights, {"view": "image"}, options), label_of(paths)
-    folds = cross_validated(rows, labels, [0], sorted(set(labels)))[0]
+    labels = label_of(paths)
     known = np.isin(labels, CLASSES)
-    predicted = (
-        machine()
-        .fit(rows[known], labels[known])
-        .predict(embedded(tests, name, weights, {"view": "image"}, options))
-    )
-    away = recalls(truth, predicted, CLASSES)[:4].mean()
-    figures = f"5 folds {folds:.3f}, {FEW} of a class {few(rows, labels):.3f}, Zheng 1 {away:.3f}"
-    print(f"{said:24s} {figures}", flush=True)
+    for view, settings in (ROWS[0], ROWS[1]):
+        rows = embedded(paths, name, weights, settings, options)
+        folds = cross_validated(rows, labels, [0], sorted(set(labels)))[0]
+        model = machine().fit(rows[known], labels[known])
+        found = model.predict(embedded(tests, name, weights, settings, options))
+        away = recalls(truth, found, CLASSES)[:4].mean()
+        print(
+            f"{said:24s} {view:18s} 5 folds {folds:.3f}, {FEW} of a class {few(rows, labels):.3f}, "
+            f"Zheng 1 {away:.3f}",
+            flush=True,
+        )
 
 
 def compared(options):
     """Pretrain, and score what came out beside what it began with."""
     files = {run: pretrained(run, options) for run in options.runs}
-    scored("SqueezeNet, ImageNet", "squeezenet1_0", options.weights, options)
-    for begin in ("random", "bundled"):
-        scored(begin, "smearnet", begin, options)
-    for run, file in files.items():
-        scored(run, "smearnet", file, options)
+    if options.weights:
+        scored("SqueezeNet, ImageNet", "squeezenet1_0", options.weights, options)
+    begins = {"random": "random", f"random, {options.image_size} px": untrained(options)}
+    for said, weights in (begins | {"bundled": "bundled"} | files).items():
+        scored(said, "smearnet", weights, options)
 
 
 def interrupted(options):
-    """Kill a small pretraining of each method at random moments, and compare the ends."""
+    """Kill a small pretraining of each of some methods at random moments, and compare the ends."""
     paths, rng = parts(options.data)["train"][::16], np.random.default_rng(0)
-    for method in ("simclr", "byol", "supervised"):
+    for method in options.interrupt:
         images, ends = images_for(method, options, paths), []
         for kills in (0, 3):
             output = options.output / f"{method}-{kills}-kills.safetensors"
@@ -168,11 +185,9 @@ def main():
     parser.add_argument("--runs", nargs="*", default=[], metavar="METHOD:BEGIN:EPOCHS")
     parser.add_argument("--image-size", type=int, default=96, help="of the pretrained, px")
     parser.add_argument("--cache", default="default")
-    parser.add_argument("--interrupt", action="store_true")
+    parser.add_argument("--interrupt", nargs="+", choices=METHODS, default=[], help="methods")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    if not options.interrupt and not options.weights:
-        parser.error("name the weights of SqueezeNet with --weights")
     (interrupted if options.interrupt else compared)(options)
 
 
