@@ -26,7 +26,7 @@ from .options import (
     Seed,
 )
 from .outputs import claim_directory, clear
-from .training import TrainingOptions, check_candidates, with_own_networks
+from .training import TrainingOptions, check_candidates, waiting_lines, with_own_networks
 
 if TYPE_CHECKING:
     from hybridleuk.data.manifest import Manifest
@@ -349,7 +349,9 @@ def _outcome(result: Comparison, output: Path, account: Account) -> Outcome:
         "verdict": result.verdict,
         "comparison": result.document,
     }
-    shown: list[Any] = [comparison_table(result), "", *result.verdict, "", f"Report: {report}"]
+    waiting = waiting_lines(result.document.get("training") or [])
+    shown: list[Any] = [comparison_table(result), "", *result.verdict, *waiting, ""]
+    shown.append(f"Report: {report}")
     return Outcome(document, shown)
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "check_candidates",
     "of_candidate",
     "trained_lines",
+    "waiting_lines",
     "with_own_networks",
 ]
 
@@ -164,6 +165,21 @@ def trained_lines(model: Any) -> list[str]:
         f"{model.waiting_share_:.1%} of the steps' time."
     )
     return lines
+
+
+def waiting_lines(trained: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each candidate that was trained how long it waited for images.
+
+    Examples
+    --------
+    >>> waiting_lines([{"candidate": "finetuned", "waiting_share": 0.02}])
+    ["finetuned waited for images 2.0% of the steps' time."]
+    """
+    return [
+        f"{entry['candidate']} waited for images {entry['waiting_share']:.1%} of the steps' time."
+        for entry in trained
+        if entry.get("waiting_share") is not None
+    ]
 
 
 def sparkline(values: Sequence[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,18 @@ def training_section(context: Context) -> list[dict[str, Any]] | None:
     list of dict, or None where no candidate was trained
         ``candidate`` and ``folds``: for each ``epoch``, ``train_loss``, ``valid_loss`` and
         ``valid_balanced_accuracy`` as lists (None where nothing was watched), ``best_epoch``, whose
-        weights were kept, and ``seconds`` in all.
+        weights were kept, and ``seconds`` in all. Beside them ``waiting_share``, the share of the
+        steps' time in which the network waited for images, on the mean over the folds (None where
+        an earlier run did not keep it).
     """
     results = context.results[context.main_split]
     asked = {name: r.answers[PROBE] for name, r in results.items() if r.answers.get(PROBE)}
     return [
-        {"candidate": name, "folds": [_fold(answer) for answer in answers]}
+        {
+            "candidate": name,
+            "folds": [_fold(answer) for answer in answers],
+            "waiting_share": _waiting(answers),
+        }
         for name, answers in asked.items()
     ] or None
 
@@ -45,3 +52,9 @@ def _fold(answer: Answer) -> dict[str, Any]:
         "best_epoch": int(arrays["best_epoch"][0]),
         "seconds": round(float(arrays["seconds"].sum()), 3),
     }
+
+
+def _waiting(answers: Sequence[Answer]) -> float | None:
+    kept = [answer.arrays.get("waiting_share") for answer in answers]
+    known = [float(share[0]) for share in kept if share is not None]
+    return round(sum(known) / len(known), 5) if known else None

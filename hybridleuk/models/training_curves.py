@@ -17,7 +17,7 @@ _COLUMNS = ("epoch", "train_loss", "valid_loss", "valid_balanced_accuracy", "sec
 
 @dataclass(frozen=True)
 class TrainingProbe:
-    """Takes the history of a network that was trained; it asks nothing of any image."""
+    """Takes the history of a network that was trained, and its waiting; it asks of no image."""
 
     name: str = field(default="training", init=False)
 
@@ -26,8 +26,9 @@ class TrainingProbe:
         return isinstance(estimator, FineTunedCNN)
 
     def ask(self, fitted: Any, study: Any, fold: Any) -> dict[str, npt.NDArray[Any]]:
-        """Return the columns of the history, NaN where nothing was watched, and the epoch kept."""
+        """Return the history's columns, NaN where nothing was watched, epoch kept and waiting."""
         history = fitted.history_
         columns = {name: history.get(name, np.nan) for name in _COLUMNS}
         arrays = {name: np.full(len(history), value, float) for name, value in columns.items()}
+        arrays["waiting_share"] = np.array([fitted.waiting_share_])
         return arrays | {"best_epoch": np.array([fitted.best_epoch_])}

@@ -61,6 +61,9 @@ def test_compare_trains_both_channels_and_both_kinds(run, smears, tmp_path):
         "finetuned-joint": 2,
     }
     assert trained["two-channel"][0]["epoch"] == [0, 1]
+    assert all(0 <= entry["waiting_share"] < 1 for entry in document["training"])
+    for name in trained:
+        assert f"{name} waited for images " in ended.out
     assert 'id="fig-training"' in (tmp_path / "c" / "report.html").read_text()
 
 

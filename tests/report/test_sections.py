@@ -52,6 +52,13 @@ def test_every_key_has_its_figure(complete, predictions):
     assert listed >= {section.id for part in CONTENTS for section in part.sections}
 
 
+@pytest.mark.parametrize("entry", [{"waiting_share": 0.031}, {"waiting_share": None}, {}])
+def test_the_share_of_time_that_a_network_waited(complete, predictions, entry):
+    complete["training"][0] |= entry
+    text = comparison_report(complete, predictions)
+    assert ("finetuned waited for images 3.1 % of" in text) is bool(entry.get("waiting_share"))
+
+
 @pytest.mark.parametrize("key", OPTIONAL)
 @pytest.mark.parametrize("absent", [True, False])
 def test_a_key_that_is_absent_or_none_leaves_no_gap(complete, predictions, key, absent):
