@@ -28,6 +28,7 @@ from . import (
 from .console import Outcome, Screen, fresh_screen
 from .declare import register
 from .errors import INTERRUPTED, exit_status, explain
+from .processes import only_the_first_speaks, refuse_several, wait_for_the_first
 
 __all__ = ["app", "main"]
 
@@ -82,7 +83,8 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _program(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
         bool,
         typer.Option(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
@@ -90,6 +92,8 @@ def _program(
     ] = False,
 ) -> None:
     """Frozen CNN embeddings and cell morphology for blood smears, compared honestly."""
+    if context.invoked_subcommand != "fit":
+        refuse_several(f"hybridleuk {context.invoked_subcommand}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit status: 0 done, 1 a problem, 2 wrong usage."""
-    with fresh_screen() as screen:
+    with only_the_first_speaks(), fresh_screen() as screen:
         try:
             status = app(args=arguments, prog_name="hybridleuk", standalone_mode=False)
         except KeyboardInterrupt:
@@ -128,4 +132,5 @@ def _failed(error: Exception, screen: Screen) -> int:
         with contextlib.suppress(OSError):  # stdout may be what failed
             screen.finish(Outcome(document, []))
     screen.error(explain(error))
+    wait_for_the_first(explain(error))
     return exit_status(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from hybridleuk.exceptions import HybridLeukError
+from hybridleuk.models.training_processes import process_count
 
 __all__ = ["INTERRUPTED", "exit_status", "explain"]
 
@@ -29,6 +30,8 @@ def explain(error: BaseException) -> str:
             "Out of memory; close other programs, give fewer --workers, or choose a smaller "
             "backbone or --device cpu. What was computed is kept."
         )
+    if process_count() > 1 and "connection closed by peer" in str(error).lower():
+        return "Another process of this training has ended; its own message says why."
     return (
         f"Unexpected {type(error).__name__}: {error or 'no message'}; this is a mistake in "
         "hybridleuk. Run the command again with --debug to see where, and report it."

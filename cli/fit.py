@@ -22,6 +22,7 @@ from .options import (
     Seed,
 )
 from .outputs import checkpoint_beside, claim_file, clear, refuse_to_replace
+from .processes import refuse_several, speaks
 from .training import TrainingOptions, of_candidate, trained_lines
 from .weights import check_networks
 
@@ -85,8 +86,11 @@ def fit(
 ) -> Outcome:
     """Fit a classifier and write it to one file that holds no pickle.
 
+    A network is trained by all processes that 'torchrun' starts, one for each GPU.
     IMAGES may also be a file written by 'hybridleuk extract'; features then come from it.
     """
+    if classifier not in _TRAINED:
+        refuse_several(f"hybridleuk fit --classifier {classifier}")
     claim_file(output, overwrite=overwrite)
     refuse_to_replace([images, *features.weights_files], [output, checkpoint_beside(output)])
     parameters = features.parameters(resources) | {"random_state": seed}
@@ -117,6 +121,8 @@ def fit(
         model = _candidate(classifier, kind, parameters, finetuning)
         check_networks(manifest.paths, kind, _networks_of(model, parameters))
         _fit(model, manifest.paths, manifest.labels, manifest.groups)
+    if not speaks():  # the first process writes what all of them trained
+        return Outcome({}, [])
     return _saved(model, output, account, overwrite=overwrite)
 
 

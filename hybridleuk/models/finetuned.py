@@ -32,10 +32,10 @@ from hybridleuk.models.calibrated_scores import (
 )
 from hybridleuk.models.finetuned_state import StoredNetwork
 from hybridleuk.models.training import Training
-from hybridleuk.models.training_checkpoint import Checkpoint
 from hybridleuk.models.training_clock import Clock, seconds_of
-from hybridleuk.models.training_data import LabelledPixels, fingerprint
+from hybridleuk.models.training_data import LabelledPixels
 from hybridleuk.models.training_network import ImageClassifier, training_precision
+from hybridleuk.models.training_processes import Processes
 from hybridleuk.models.training_recipe import Recipe, check_ranges, picture_size
 from hybridleuk.models.training_split import inner_split
 
@@ -52,6 +52,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
     whole, decides when to stop and how far probabilities are to be trusted; the best weights are
     restored. The seed fixes everything, so that a training that was killed and resumed ends with
     the same weights as one that was not, on the same machine with the same number of threads.
+    Processes that ``torchrun`` started together, each with the same call, train one network, each
+    on a GPU of its own.
 
     Parameters
     ----------
@@ -260,12 +262,19 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         images, labels = check_images(X), check_labels(y)
         if len(images) != len(labels):
             raise InputError(f"{len(images)} images but {len(labels)} labels; one each is needed.")
-        clock = Clock()
         check_view(self.view)
         self.record_ = trainable_backbone(self.backbone, self.weights)
+        unused = self.record_.source == "timm"  # where a part of the head may be left over
+        processes = Processes.started(resolve_device(self.device), unused=unused)
+        with processes.audible():
+            return self._fit(images, labels, groups, processes)
+
+    def _fit(self, images: Any, labels: Any, groups: Any, processes: Processes) -> Self:
+        clock = Clock()
         check_ranges(self.get_params(deep=False))
         self.image_size_ = picture_size(self.record_, self.image_size)
-        self.seed_ = int(np.random.default_rng(self.random_state).integers(2**31))
+        seed = int(np.random.default_rng(self.random_state).integers(2**31))
+        self.seed_ = processes.agreed(seed)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         fraction = float(self.validation_fraction)
         learned, self.watched_ = inner_split(
@@ -278,7 +287,7 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
         self.learned_from_ = self.seen_files(images, self.weights)
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=labels[learned])
         train = LabelledPixels(pixels, codes.astype(np.int64), learned, measured)
-        return self._train(network, train, weights, clock)
+        return self._train(network, train, weights, clock, processes)
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return probabilities of shape (n, n_classes), columns in the order of ``classes_``."""
@@ -322,8 +331,8 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
             measurements=measurements,
         )
 
-    def _recipe(self, network: ImageClassifier) -> Recipe:
-        device, rates = resolve_device(self.device), self.record_.rates
+    def _recipe(self, network: ImageClassifier, device: torch.device) -> Recipe:
+        rates = self.record_.rates
         augmentation = Augmentation() if self.augment is True else self.augment or None
         return Recipe(
             epochs=self.epochs,
@@ -347,29 +356,20 @@ class FineTunedCNN(TakesImages, ClassifierMixin, StoredNetwork):
             precision=training_precision(self.precision, device, network),
         )
 
-    def _checkpoint(self, train: LabelledPixels, recipe: Recipe) -> Checkpoint | None:
-        if self.checkpoint is None:
-            return None
-        settings = {
-            **self.portable_parameters(),
-            "class_weight": str(self.class_weight),
-            "weights": self.weights_sha256_,
-            "recipe": repr(recipe),
-            "classes": self.classes_.tolist(),
-        }
-        return Checkpoint(self.checkpoint, fingerprint(settings, train))
-
     def _train(
         self,
         network: ImageClassifier,
         train: LabelledPixels,
         class_weights: npt.NDArray[np.float64],
         clock: Clock,
+        processes: Processes,
     ) -> Self:
-        recipe = self._recipe(network)
+        recipe = self._recipe(network, processes.device(resolve_device(self.device)))
         watched = replace(train, rows=self.watched_) if len(self.watched_) else None
-        checkpoint = self._checkpoint(train, recipe)
-        training = Training(network, recipe, train, watched, class_weights, checkpoint, clock)
+        checkpoint = self.training_state(train, recipe, processes.count)
+        training = Training(
+            network, recipe, train, watched, class_weights, checkpoint, clock, processes
+        )
         self.history_ = pd.DataFrame(training.run())
         self.best_epoch_ = training.at.best_epoch if watched else training.at.epoch
         self.n_watched_ = len(self.watched_)

@@ -21,7 +21,10 @@ from hybridleuk.exceptions import ModelFileError
 from hybridleuk.hybrid import HybridFeatures
 from hybridleuk.models.augmentation import Augmentation
 from hybridleuk.models.finetuned_inputs import NetworkInputs
+from hybridleuk.models.training_checkpoint import Checkpoint
+from hybridleuk.models.training_data import LabelledPixels, fingerprint
 from hybridleuk.models.training_network import ImageClassifier, empty_classifier
+from hybridleuk.models.training_recipe import Recipe
 from hybridleuk.scaling import BlockScaler
 
 __all__ = ["StoredNetwork"]
@@ -52,12 +55,31 @@ class StoredNetwork(NetworkInputs, BaseEstimator):
 
     backbone: str
     augment: bool | Augmentation
+    checkpoint: str | os.PathLike[str] | None
+    class_weight: Any
     classes_: Any
     history_: pd.DataFrame
     image_size_: int
     learned_from_: Sequence[str]
     weights_description_: str
+    weights_sha256_: str
     network_: ImageClassifier
+
+    def training_state(
+        self, train: LabelledPixels, recipe: Recipe, processes: int
+    ) -> Checkpoint | None:
+        """Say where a training by so many processes leaves its state; None for nowhere."""
+        if self.checkpoint is None:
+            return None
+        settings = {
+            **self.portable_parameters(),
+            "class_weight": str(self.class_weight),
+            "weights": self.weights_sha256_,
+            "recipe": repr(recipe),
+            "classes": self.classes_.tolist(),
+            **({"processes": processes} if processes > 1 else {}),
+        }
+        return Checkpoint(self.checkpoint, fingerprint(settings, train))
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """Describe the fitted classifier for a model file.

@@ -28,6 +28,7 @@ from hybridleuk.models.training_clock import Clock, planned_steps
 from hybridleuk.models.training_data import LabelledPixels
 from hybridleuk.models.training_learner import Learner, under
 from hybridleuk.models.training_network import ImageClassifier
+from hybridleuk.models.training_processes import Processes
 from hybridleuk.models.training_recipe import Recipe, rate_factor
 
 __all__ = ["Training"]
@@ -69,6 +70,8 @@ class Training:
         Continued from, if there is something in it, and kept up to date.
     clock : Clock, optional
         Runs already where images had to be read first.
+    processes : Processes, optional
+        Those that train the network together; each calls this with the same.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Training:
         class_weights: npt.NDArray[np.float64],
         checkpoint: Checkpoint | None = None,
         clock: Clock | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.recipe = recipe
         self.network = network
@@ -87,7 +91,8 @@ class Training:
         self.valid = valid
         self.checkpoint = checkpoint
         self.clock = clock or Clock()
-        self.learner = Learner(network, recipe, class_weights)
+        self.processes = processes or Processes()
+        self.learner = Learner(network, recipe, class_weights, self.processes)
         self.best: dict[str, torch.Tensor] = {}
         self.at = _Position()
         self._saved = time.monotonic()
@@ -117,13 +122,16 @@ class Training:
 
     def _run_epoch(self, task: progress.Task) -> None:
         begun, stepped = time.monotonic() - self.at.seconds, time.monotonic() - self.at.stepping
-        for batch in self.train.ahead(self._batches(), self.recipe.device, self.clock):
-            self._step(batch)
+        wholes = self._batches()
+        shares = [self.processes.share(whole) for whole in wholes]
+        batches = self.train.ahead(shares, self.recipe.device, self.clock)
+        for whole, batch in zip(wholes, batches, strict=True):
+            self._step(batch, counts=self.processes.rank < len(whole))
             self.at.seconds = time.monotonic() - begun
             self.at.stepping = time.monotonic() - stepped
             task.total = self._planned()
             task.advance(detail=self._detail())
-            if time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
+            if self._save_is_due():
                 self._save()
             if self.at.done >= self._planned():
                 break
@@ -139,22 +147,25 @@ class Training:
         )
         return np.array_split(order, self.steps)[self.at.step :]
 
-    def _step(self, batch: Any) -> None:
-        seeds = np.random.SeedSequence([self.recipe.seed, self.at.epoch, self.at.step])
+    def _step(self, batch: Any, *, counts: bool) -> None:
+        place = [self.recipe.seed, self.at.epoch, self.at.step, self.processes.rank]
+        seeds = np.random.SeedSequence(place)
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         factor = rate_factor(self.at.done, self._planned(), self.recipe.warmup)
-        self.learner.step(batch, self.at.done, factor)
+        self.learner.step(batch, self.at.done, factor, counts=counts)
         self.at.step += 1
         self.at.done += 1
 
     def _planned(self) -> int:
-        return planned_steps(
+        planned = planned_steps(
             self.at.done,
             self.recipe.epochs * self.steps,
             stepping=self.at.stepping,
             elapsed=self.clock.elapsed,
             budget=self.recipe.budget,
         )
+        # Each process has a clock of its own, and all must take the same number of steps.
+        return planned if self.recipe.budget is None else self.processes.agreed(planned)
 
     def _close_epoch(self, begun: float) -> None:
         loss, accuracy = self.learner.close()
@@ -197,6 +208,12 @@ class Training:
             text += f", validation accuracy {last['valid_balanced_accuracy']:.1%}"
         return text
 
+    def _save_is_due(self) -> bool:
+        waited = time.monotonic() - self._saved
+        return self.checkpoint is not None and self.processes.agreed(
+            waited > _SECONDS_BETWEEN_CHECKPOINTS
+        )
+
     def _save(self) -> None:
         if self.checkpoint is None:
             return
@@ -205,11 +222,14 @@ class Training:
             tensors |= self.learner.tensors()
         self.at.scaler = self.learner.scaler.state_dict()
         self.at.spent, self.at.waited = self.clock.elapsed, self.clock.waited
-        self.checkpoint.save(Snapshot(tensors, vars(self.at)))
+        if self.processes.leads:
+            self.checkpoint.save(Snapshot(tensors, vars(self.at)))
         self._saved = time.monotonic()
 
     def _resume(self) -> bool:
-        snapshot = self.checkpoint.load() if self.checkpoint is not None else None
+        if self.checkpoint is None:
+            return False
+        snapshot = self.processes.agreed(self.checkpoint.load() if self.processes.leads else None)
         if snapshot is None:
             return False
         self.at = _Position(**snapshot.values)

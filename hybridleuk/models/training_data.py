@@ -26,6 +26,7 @@ from hybridleuk.embeddings.runtime import default_workers
 from hybridleuk.exceptions import InputError
 from hybridleuk.models.memory import available_memory
 from hybridleuk.models.training_clock import Clock
+from hybridleuk.models.training_processes import processes_here
 from hybridleuk.segmentation.hsv import find_by_hsv
 
 __all__ = [
@@ -233,7 +234,7 @@ def _room_for(shape: tuple[int, ...]) -> Pixels:
         Neither memory nor the folder for temporary files has room for them.
     """
     needed, free = math.prod(shape), available_memory()
-    if free is None or needed <= _SHARE_OF_MEMORY * free:
+    if free is None or needed * processes_here() <= _SHARE_OF_MEMORY * free:
         return np.empty(shape, dtype=np.uint8)
     folder = tempfile.gettempdir()
     if needed > shutil.disk_usage(folder).free:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from hybridleuk.models.calibrated_scores import best_temperature
 from hybridleuk.models.training_checkpoint import optimizer_from_tensors, optimizer_to_tensors
 from hybridleuk.models.training_data import Batch, LabelledPixels
 from hybridleuk.models.training_network import ImageClassifier, start_head
+from hybridleuk.models.training_processes import Processes
 from hybridleuk.models.training_recipe import Recipe, average_decay, mixed, parameter_groups
 
 __all__ = ["Learner"]
@@ -32,6 +34,8 @@ class Learner:
         Trained in place.
     recipe : Recipe
     class_weights : ndarray of shape (n_classes,)
+    processes : Processes, optional
+        Those that train it together.
 
     Attributes
     ----------
@@ -39,13 +43,18 @@ class Learner:
         The moving average of the network's weights, which is what is validated and kept; the
         network itself where the recipe averages nothing.
     sums : Tensor of shape (3,)
-        Loss times images, hits, and images since the last :meth:`close`.
+        Loss times images, hits, and images of this process since the last :meth:`close`.
     """
 
     def __init__(
-        self, network: ImageClassifier, recipe: Recipe, class_weights: npt.NDArray[np.float64]
+        self,
+        network: ImageClassifier,
+        recipe: Recipe,
+        class_weights: npt.NDArray[np.float64],
+        processes: Processes | None = None,
     ) -> None:
         device = recipe.device
+        self.processes = processes or Processes()
         self.recipe = recipe
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.class_weights = torch.as_tensor(class_weights, dtype=torch.float32).to(device)
@@ -54,6 +63,7 @@ class Learner:
             device.type, enabled=recipe.precision == "fp16", init_scale=1024.0
         )
         self.average = copy.deepcopy(self.network) if recipe.averaging else self.network
+        self.wrapped = self.processes.wrapped(self.network)
         self.sums = torch.zeros(3, device=device)
 
     def begin(self, data: LabelledPixels) -> tuple[float, float]:
@@ -62,11 +72,13 @@ class Learner:
         self.network.eval()
         parts = []
         with torch.inference_mode(), self._autocast():
-            for batch in data.in_order(self.recipe.device):
+            for batch in self._share(data).in_order(self.recipe.device):
                 parts.append(self.network.joined(batch.images, batch.measured).cpu())
-        features, codes = torch.cat(parts), torch.from_numpy(data.labels)
-        weights = self.class_weights.cpu()
-        start_head(self.network, features.numpy(), codes.numpy(), weights.numpy())
+        features = self.processes.joined(torch.cat(parts), len(data))
+        codes, weights = torch.from_numpy(data.labels), self.class_weights.cpu()
+        if self.processes.leads:
+            start_head(self.network, features.numpy(), codes.numpy(), weights.numpy())
+        self.processes.same(self.network)
         self.average.load_state_dict(self.network.state_dict())
         with torch.inference_mode():
             scores = self.network.head_scores(features.to(self.recipe.device)).cpu()
@@ -74,10 +86,12 @@ class Learner:
         loss = functional.cross_entropy(scores, codes, weights, label_smoothing=smoothing)
         return loss.item(), (scores.argmax(1) == codes).float().mean().item()
 
-    def step(self, batch: Batch, number: int, factor: float) -> None:
+    def step(self, batch: Batch, number: int, factor: float, *, counts: bool = True) -> None:
         """Learn from one batch, with the learning rates at `factor` of their highest.
 
-        All randomness comes from torch's generator, which the caller has seeded.
+        Of several processes each gives its share of the batch, or, so that all take part in every
+        exchange, any image that does not count. All randomness comes from torch's generator, which
+        the caller has seeded.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * factor
@@ -85,19 +99,23 @@ class Learner:
         if self.recipe.augmentation is not None:
             images = self.recipe.augmentation(images)
         batch, targets = mixed(batch._replace(images=images), self.recipe, len(self.class_weights))
-        total = self._weight_of(targets)
+        total, n = self._weight_of(targets, counts)
         self.network.train()
         self.optimizer.zero_grad()
-        for part, wanted in self._parts(batch, targets):
-            self._learn(part, wanted, total, len(batch.codes))
+        parts = list(self._parts(batch, targets))
+        for place, (part, wanted) in enumerate(parts, 1):
+            with self.processes.part_of_step(self.wrapped, last=place == len(parts)):
+                self._learn(part, wanted, total, n, counts)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if not self.network.frozen_statistics:
+            self.processes.same(self.network, buffers_only=True)
         if self.average is not self.network:
             self._follow(average_decay(number, self.recipe.averaging))
 
     def close(self) -> tuple[float, float]:
         """Return mean loss and accuracy since the last call, and count anew."""
-        loss, hits, count = self.sums.tolist()
+        loss, hits, count = self.processes.summed(self.sums).tolist()
         self.sums.zero_()
         return loss / count, hits / count
 
@@ -108,9 +126,9 @@ class Learner:
         with self._autocast():
             parts = [
                 self.average(batch.images, batch.measured).float()
-                for batch in data.in_order(self.recipe.device)
+                for batch in self._share(data).in_order(self.recipe.device)
             ]
-        return torch.cat(parts)
+        return self.processes.joined(torch.cat(parts), len(data))
 
     def validated(self, data: LabelledPixels) -> dict[str, float]:
         """Return loss and balanced accuracy on images that are not learned from.
@@ -125,10 +143,12 @@ class Learner:
         loss = functional.cross_entropy(scores / temperature, codes, self.class_weights)
         hits = (scores.argmax(1) == codes).float()
         recalls = [hits[codes == code].mean() for code in set(codes.tolist())]
-        return {
-            "valid_loss": loss.item(),
-            "valid_balanced_accuracy": torch.stack(recalls).mean().item(),
-        }
+        return self.processes.agreed(
+            {
+                "valid_loss": loss.item(),
+                "valid_balanced_accuracy": torch.stack(recalls).mean().item(),
+            }
+        )
 
     def kept(self) -> State:
         """Copy the averaged weights."""
@@ -140,7 +160,11 @@ class Learner:
         if self.average is not self.network:
             state = self.average.state_dict()
             found |= {f"average.{name}": value for name, value in state.items()}
-        return found | optimizer_to_tensors(self.optimizer) | {"sums": self.sums}
+        return (
+            found
+            | optimizer_to_tensors(self.optimizer)
+            | {"sums": self.processes.summed(self.sums)}
+        )
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Go back to what :meth:`tensors` returned."""
@@ -148,12 +172,22 @@ class Learner:
         if self.average is not self.network:
             self.average.load_state_dict(under("average", tensors))
         optimizer_from_tensors(self.optimizer, tensors)
-        self.sums = tensors["sums"].to(self.recipe.device)
+        self.sums = tensors["sums"].to(self.recipe.device) * self.processes.leads
 
-    def _learn(self, batch: Batch, targets: torch.Tensor, total: torch.Tensor, n: int) -> None:
+    def _share(self, data: LabelledPixels) -> LabelledPixels:
+        return replace(data, rows=self.processes.share(data.rows))
+
+    def _learn(
+        self,
+        batch: Batch,
+        targets: torch.Tensor,
+        total: torch.Tensor,
+        n: torch.Tensor,
+        counts: bool,
+    ) -> None:
         with self._autocast():
             images = batch.images.contiguous(memory_format=torch.channels_last)
-            scores = self.network(images, batch.measured)
+            scores = self.wrapped(images, batch.measured)
         scores = scores.float()
         loss = functional.cross_entropy(
             scores,
@@ -162,15 +196,20 @@ class Learner:
             reduction="sum",
             label_smoothing=self.recipe.label_smoothing,
         ).div(total)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.processes.backward(self.scaler.scale(loss) * counts)
         wanted = targets if targets.ndim == 1 else targets.argmax(1)
         hits = (scores.detach().argmax(1) == wanted).sum()
-        self.sums += torch.stack([loss.detach() * n, hits, torch.full_like(hits, len(scores))])
+        sums = torch.stack([loss.detach() * n, hits, torch.full_like(hits, len(scores))])
+        self.sums += sums * counts
 
-    def _weight_of(self, targets: torch.Tensor) -> torch.Tensor:
+    def _weight_of(self, targets: torch.Tensor, counts: bool) -> torch.Tensor:
+        """Return weight and number of the images of a batch, those of all processes."""
         if targets.ndim == 1:
-            return self.class_weights[targets].sum()
-        return (targets @ self.class_weights).sum()
+            weight = self.class_weights[targets].sum()
+        else:
+            weight = (targets @ self.class_weights).sum()
+        n = torch.full_like(weight, len(targets))
+        return self.processes.summed(torch.stack([weight, n]) * counts)
 
     def _parts(self, batch: Batch, targets: torch.Tensor) -> Iterator[tuple[Batch, torch.Tensor]]:
         """Divide a batch into those that fit in memory, of which the gradients are summed."""
