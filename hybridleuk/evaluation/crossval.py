@@ -297,6 +297,11 @@ def _named(name: str, done: str) -> Iterator[None]:
     """Say which candidate failed, in a sentence, where scikit-learn says only what it was given."""
     try:
         yield
+    except SplitError as error:
+        raise SplitError(
+            f"The candidate {name!r} needs more than a fold leaves to learn from: {error} Or take "
+            "more folds, or leave this candidate out; what was computed is kept."
+        ) from error
     except HybridLeukError:
         raise
     except (ValueError, TypeError) as error:

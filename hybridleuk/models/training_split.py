@@ -56,8 +56,9 @@ def inner_split(
             watched = hold_out(labels, groups, fraction=fraction, random_state=seed)[1]
     except SplitError as error:
         raise SplitError(
-            f"Early stopping needs a part of the training images to watch. {error} Or set "
-            "validation_fraction=0 to train a fixed number of epochs without early stopping."
+            f"Early stopping needs a part of the training images to watch. {error} Or, in "
+            "Python, set validation_fraction=0 to train a fixed number of epochs without early "
+            "stopping."
         ) from error
     learned = np.setdiff1d(np.arange(len(labels)), watched)
     if groups is not None:

@@ -98,6 +98,15 @@ def test_columns_follow_the_names_of_the_classes():
     np.testing.assert_allclose(result.probabilities[0, 0], [0.75, 0.25])
 
 
+def test_a_candidate_that_finds_too_little_in_a_fold_is_named():
+    class Needing(Plain):
+        def fit(self, X, y, groups=None):
+            raise SplitError("Class ALL has 1 group.")
+
+    with pytest.raises(SplitError, match=r"'c' needs more than a fold .*: Class ALL .* more folds"):
+        run(Needing())
+
+
 def test_groups_reach_the_last_step_of_a_pipeline_and_an_inner_search():
     run(make_pipeline(FunctionTransformer(), Plain()))
     assert all(groups is not None for _, groups, _ in Plain.log)
